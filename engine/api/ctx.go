@@ -227,6 +227,24 @@ type State struct {
 	// Module slots: what a module keeps with the transaction, by a key that is
 	// a pointer of its own. Small; searched linearly.
 	slots []slot
+	// onSend are run for each branch right before its Via is added.
+	onSend []SendHook
+}
+
+// SendHook edits one branch when its outgoing socket is known, right before
+// Via is added: a second Record-Route, for one. in is the socket the request
+// came by.
+type SendHook func(d *sip.Draft, in, out *Socket)
+
+// AddOnSend has h run on every branch of the transaction, in the order added.
+func (s *State) AddOnSend(h SendHook) { s.onSend = append(s.onSend, h) }
+
+// OnSend runs the hooks; the transaction layer and the stateless forwarder
+// call it.
+func (s *State) OnSend(d *sip.Draft, in, out *Socket) {
+	for _, h := range s.onSend {
+		h(d, in, out)
+	}
 }
 
 type slot struct{ key, val any }
@@ -286,7 +304,8 @@ func (s *State) SetSlot(key, v any) {
 func (s *State) Reset() {
 	clear(s.avps)
 	clear(s.slots)
-	*s = State{avps: s.avps, slots: s.slots[:0], ReplyHeaders: s.ReplyHeaders[:0]}
+	clear(s.onSend)
+	*s = State{avps: s.avps, slots: s.slots[:0], onSend: s.onSend[:0], ReplyHeaders: s.ReplyHeaders[:0]}
 }
 
 // Host is what a worker offers to a handler and to module functions.
