@@ -151,6 +151,32 @@ type Ctx struct {
 	Hooks RunHooks
 	// Data is luabind's own per-run record. Others leave it alone.
 	Data any
+
+	own ctxStore
+}
+
+// ctxStore is what a fresh Ctx points at, so that a run needs no allocation.
+type ctxStore struct {
+	draft  sip.Draft
+	state  State
+	target Target
+}
+
+// Begin makes c ready for a run: every field empty but Kind, Host, and Msg
+// (where the kind has a message), State and Target, which point at memory of
+// c's own. A transaction that keeps State copies the struct and points c at
+// its copy.
+func (c *Ctx) Begin(kind Route, h Host) {
+	extra := c.Extra[:0]
+	clear(c.Extra)
+	draft := c.own.draft
+	*c = Ctx{Kind: kind, Host: h, Branch: -1, Extra: extra}
+	c.own.draft = draft
+	c.own.target.Q = -1
+	if kind&RouteMessage != 0 {
+		c.Msg = &c.own.draft
+	}
+	c.State, c.Target = &c.own.state, &c.own.target
 }
 
 // Action is a set of what a run did with its message.

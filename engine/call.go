@@ -1,0 +1,95 @@
+package engine
+
+// Bounds of what waits behind a parked handler of one call.
+const (
+	callMaxMessages = 32
+	callMaxBytes    = 64 << 10
+)
+
+// job is a script run that waits for the protocol step to return or for an
+// earlier run of its call.
+type job struct {
+	callID string
+	size   int
+	fn     func()
+}
+
+// callQueue exists while a handler of the call is parked. Only Lua waits in
+// it: matching, retransmissions and timers go on.
+type callQueue struct {
+	jobs  []job
+	bytes int
+}
+
+// Schedule queues a script run of a call: it runs when the current protocol
+// step has returned, and behind a parked handler of the call. It answers false
+// when the call's bounds are exceeded; fn will not run then.
+func (w *Worker) Schedule(callID []byte, size int, fn func()) bool {
+	q := w.calls[string(callID)]
+	if q != nil && (len(q.jobs) >= callMaxMessages || q.bytes+size > callMaxBytes) {
+		return false
+	}
+	j := job{callID: string(callID), size: size, fn: fn}
+	if q != nil {
+		q.push(j)
+		return true
+	}
+	w.jobs = append(w.jobs, j)
+	return true
+}
+
+// Waiting reports whether script runs of the call wait, so that something
+// without a script must queue behind them to keep its place.
+func (w *Worker) Waiting(callID []byte) bool {
+	if w.busy(callID) {
+		return true
+	}
+	for i := range w.jobs {
+		if w.jobs[i].callID == string(callID) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *Worker) busy(callID []byte) bool {
+	return len(w.calls) > 0 && w.calls[string(callID)] != nil
+}
+
+func (q *callQueue) push(j job) {
+	q.jobs = append(q.jobs, j)
+	q.bytes += j.size
+}
+
+// runJobs runs what the protocol step left to the script, in order.
+func (w *Worker) runJobs() {
+	for len(w.jobs) > 0 {
+		j := w.jobs[0]
+		w.jobs[0] = job{}
+		if w.jobs = w.jobs[1:]; len(w.jobs) == 0 {
+			w.jobs = nil
+		}
+		if q := w.calls[j.callID]; q != nil {
+			q.push(j)
+			continue
+		}
+		j.fn()
+		w.callDone(j.callID)
+	}
+}
+
+// callDone is called when a script run of a call has ended: what queued behind
+// it while it was parked runs now, each to its end before the next.
+func (w *Worker) callDone(callID string) {
+	q := w.calls[callID]
+	if q == nil {
+		return
+	}
+	for len(q.jobs) > 0 {
+		j := q.jobs[0]
+		q.jobs = q.jobs[1:]
+		q.bytes -= j.size
+		j.fn()
+	}
+	delete(w.calls, callID)
+}

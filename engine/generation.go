@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/luasips/luasips/engine/api"
+)
+
+// ErrTooManyGenerations refuses a reload while too many older versions of the
+// script still have calls.
+var ErrTooManyGenerations = errors.New("too many versions of the script still have calls; wait for them to end and reload again")
+
+// generations counts the script versions that can still run.
+type generations struct {
+	mu   sync.Mutex
+	live map[uint64]struct{}
+	max  int
+}
+
+// Reload makes p the live generation by one pointer swap: calls that began on
+// an older one end there. A refusal aborts p and leaves everything as it was.
+func (e *Engine) Reload(p Program) error {
+	if e.draining.Load() {
+		p.Abort()
+		return errors.New("the proxy is shutting down")
+	}
+	return e.swap(p)
+}
+
+func (e *Engine) swap(p Program) error {
+	if err := e.generations.admit(p.ID()); err != nil {
+		p.Abort()
+		return err
+	}
+	p.Commit()
+	old := e.program.Swap(&liveProgram{p})
+	cfg := p.Transactions()
+	cfg.Secret = e.secret
+	for _, w := range e.workers {
+		w.post(event{fn: func() { w.layer.SetConfig(cfg) }})
+	}
+	e.timers.replace(p)
+	if old != nil {
+		old.Release()
+	}
+	return nil
+}
+
+// admit takes a generation into account; Forget takes it out.
+func (g *generations) admit(id uint64) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.live) >= g.max {
+		return fmt.Errorf("%d of %d: %w", len(g.live), g.max, ErrTooManyGenerations)
+	}
+	if g.live == nil {
+		g.live = make(map[uint64]struct{})
+	}
+	g.live[id] = struct{}{}
+	return nil
+}
+
+// Forget is called when a generation's Lua is gone.
+func (e *Engine) Forget(id uint64) {
+	g := &e.generations
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.live, id)
+}
+
+// Generations is the number of script versions that can still run.
+func (e *Engine) Generations() int {
+	g := &e.generations
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.live)
+}
+
+// script is a worker's side of the live program.
+func (e *Engine) script(worker int) api.Script { return e.program.Load().Script(worker) }
+
+// startup runs the startup route, on worker 0, before anything is received.
+func (e *Engine) startup(p Program) error {
+	done := make(chan error, 1)
+	w := e.workers[0]
+	e.Post(0, func() {
+		c := w.newCtx(api.RouteStartup)
+		done <- p.Startup(0, c)
+		w.freeCtx(c)
+	})
+	return <-done
+}

@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/luasips/luasips/engine/api"
+	"github.com/luasips/luasips/engine/logs"
+	"github.com/luasips/luasips/engine/txn"
+)
+
+// host is what handlers and module functions see of a worker: api.Host.
+type host struct{ *Worker }
+
+var _ api.Host = (*host)(nil)
+
+func (h *host) Worker() int               { return h.id }
+func (h *host) Workers() int              { return len(h.engine.workers) }
+func (h *host) Now() time.Time            { return h.now }
+func (h *host) Go(name string, fn func()) { h.engine.Go(name, fn) }
+func (h *host) Post(worker int, fn func()) {
+	h.engine.Post(worker, fn)
+}
+
+func (h *host) Transaction(c *api.Ctx) (api.Transaction, error) { return h.layer.Transaction(c) }
+func (h *host) Lookup(c *api.Ctx) api.Transaction               { return h.layer.Lookup(c) }
+func (h *host) StatelessReply(c *api.Ctx, code int, reason string, o *api.ReplyOptions) error {
+	return h.layer.StatelessReply(c, code, reason, o)
+}
+func (h *host) StatelessForward(c *api.Ctx, t *api.Target) error {
+	return h.layer.StatelessForward(c, t)
+}
+func (h *host) NewRequest(c *api.Ctx, r *api.NewRequest) error { return h.layer.NewRequest(c, r) }
+
+func (h *host) IsMyself(name string, port uint16, p api.Proto) bool {
+	return h.engine.transport.IsMyself(name, port, p)
+}
+func (h *host) Sockets() []*api.Socket { return h.engine.transport.Sockets() }
+func (h *host) FindSocket(s string) (*api.Socket, string, error) {
+	return h.engine.transport.FindSocket(s)
+}
+func (h *host) BondHas(bond string, s *api.Socket) bool { return h.engine.transport.BondHas(bond, s) }
+func (h *host) CloseFlow(f api.Flow) bool               { return h.engine.transport.CloseFlow(f) }
+func (h *host) FlowTo(addr string) api.Flow             { return h.engine.transport.FlowTo(addr) }
+func (h *host) Resolver() api.Resolver                  { return h.engine.resolver }
+
+func (h *host) FlagBit(name string, branch bool) (int, error) {
+	return h.engine.flags.bit(name, branch)
+}
+func (h *host) FlagName(bit int, branch bool) string { return h.engine.flags.name(bit, branch) }
+
+func (h *host) Setting(name string) any { return h.engine.Setting(name) }
+
+func (h *host) RaiseEvent(name string, params map[string]any) {
+	h.engine.RaiseEvent(name, params)
+}
+
+func (h *host) Log(c *api.Ctx, level api.Level, msg string, fields ...api.Field) {
+	h.writeLog(c, "script", level, msg, fields)
+}
+
+// Setting reads config{} of the live script; nil when it was not set.
+func (e *Engine) Setting(name string) any {
+	if lp := e.program.Load(); lp != nil {
+		return lp.Settings()[name]
+	}
+	return nil
+}
+
+// FlagBit is the bit of a message or branch flag, made when the name is new.
+func (e *Engine) FlagBit(name string, branch bool) (int, error) { return e.flags.bit(name, branch) }
+
+// RaiseEvent runs event_route.NAME of the live script, later, on worker 0.
+func (e *Engine) RaiseEvent(name string, params map[string]any) {
+	lp := e.program.Load()
+	if lp == nil || lp.Event(0, name) == nil {
+		return
+	}
+	lp.Retain()
+	e.Post(0, func() {
+		defer lp.Release()
+		w := e.workers[0]
+		c := w.newCtx(api.RouteEvent)
+		c.Route = "event_route." + name
+		lp.Script(0).Run(c, lp.Event(0, name), params)
+		w.freeCtx(c)
+	})
+}
+
+// txnHost is what the transaction layer sees of a worker: txn.Host.
+type txnHost struct{ *Worker }
+
+var _ txn.Host = (*txnHost)(nil)
+
+func (h *txnHost) Worker() int            { return h.id }
+func (h *txnHost) Now() time.Time         { return h.now }
+func (h *txnHost) Out() api.Outbox        { return h.out }
+func (h *txnHost) Resolver() api.Resolver { return h.engine.resolver }
+func (h *txnHost) Script() api.Script     { return h.engine.script(h.id) }
+func (h *txnHost) APIHost() api.Host      { return h.apiHost }
+func (h *txnHost) Post(fn func())         { h.engine.Post(h.id, fn) }
+func (h *txnHost) Sockets() []*api.Socket { return h.engine.transport.Sockets() }
+func (h *txnHost) IsMyself(name string, port uint16, p api.Proto) bool {
+	return h.engine.transport.IsMyself(name, port, p)
+}
+func (h *txnHost) PickBond(bond string, p api.Proto, v6 bool) (*api.Socket, bool) {
+	return h.engine.transport.PickBond(bond, p, v6)
+}
+func (h *txnHost) NewCtx(kind api.Route) *api.Ctx { return h.newCtx(kind) }
+func (h *txnHost) FreeCtx(c *api.Ctx)             { h.freeCtx(c) }
+func (h *txnHost) Log(c *api.Ctx, level api.Level, msg string, f ...api.Field) {
+	h.writeLog(c, "tm", level, msg, f)
+}
+
+// newCtx is a Ctx with Host, Msg, State and Target set.
+func (w *Worker) newCtx(kind api.Route) *api.Ctx {
+	c := &api.Ctx{}
+	if n := len(w.ctxFree); n > 0 {
+		c = w.ctxFree[n-1]
+		w.ctxFree = w.ctxFree[:n-1]
+	}
+	c.Begin(kind, w.apiHost)
+	return c
+}
+
+// freeCtx takes back what newCtx gave.
+func (w *Worker) freeCtx(c *api.Ctx) {
+	if len(w.ctxFree) < ctxPool {
+		w.ctxFree = append(w.ctxFree, c)
+	}
+}
+
+// ctxPool is how many idle contexts a worker keeps.
+const ctxPool = 64
+
+func (w *Worker) clock() time.Time { return time.Now() }
+
+func (w *Worker) log(c *api.Ctx, level api.Level, msg string, fields ...api.Field) {
+	w.writeLog(c, "engine", level, msg, fields)
+}
+
+// writeLog adds what is known of the run to a record.
+func (w *Worker) writeLog(c *api.Ctx, component string, level api.Level, msg string, fields []api.Field) {
+	l := w.engine.log_
+	if l == nil || !l.Enabled(component, level) {
+		return
+	}
+	r := logs.Record{Level: level, Component: component, Msg: msg, Fields: fields}
+	if c != nil {
+		r.Route, r.Peer = c.Route, c.Source.Remote
+		if c.Msg != nil && c.Msg.Message() != nil {
+			r.CallID, r.Method = c.CallIDString(), string(c.Msg.MethodName())
+		}
+		if p, ok := c.Data.(interface{ Position() (string, uint64) }); ok {
+			r.Where, r.Generation = p.Position()
+		}
+	}
+	l.Write(r)
+}

@@ -1,0 +1,225 @@
+// Package mi is the management interface: JSON-RPC 2.0 by POST /mi, on a unix
+// socket that only its owner may open. Method names are OpenSIPS's, 4.0's
+// module:command and the older ones.
+package mi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sort"
+	"sync"
+	"time"
+)
+
+// maxBody bounds a request, bytes.
+const maxBody = 1 << 20
+
+// JSON-RPC 2.0 error codes.
+const (
+	CodeParse          = -32700
+	CodeInvalidRequest = -32600
+	CodeNoMethod       = -32601
+	CodeParams         = -32602
+	CodeFailed         = 500 // OpenSIPS's code for a command that failed
+)
+
+// Error is a command's failure as the caller sees it.
+type Error struct {
+	Code    int    `json:"code"`
+	Message string `json:"message"`
+	Data    any    `json:"data,omitempty"`
+}
+
+// Error is the message.
+func (e *Error) Error() string { return e.Message }
+
+// Params are a command's parameters: by position or by name.
+type Params struct {
+	List []any
+	Map  map[string]any
+}
+
+// String is the parameter by name, or else by position; "" when it was not
+// given.
+func (p Params) String(name string, pos int) string {
+	v, ok := p.Map[name]
+	if !ok && pos < len(p.List) {
+		v = p.List[pos]
+	}
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+// Method runs one command. Its result is encoded as JSON; an *Error keeps its
+// code, another error becomes CodeFailed.
+type Method func(ctx context.Context, p Params) (any, error)
+
+// Server answers commands. The zero value is not ready; see New.
+type Server struct {
+	mu      sync.RWMutex
+	methods map[string]Method
+	http    http.Server
+	ln      net.Listener
+	path    string
+}
+
+// New makes a server that knows only "which", the list of commands.
+func New() *Server {
+	s := &Server{methods: make(map[string]Method)}
+	s.Handle("which", func(context.Context, Params) (any, error) { return s.names(), nil })
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /mi", s.serve)
+	s.http = http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second}
+	return s
+}
+
+// Handle adds a command under each of its names.
+func (s *Server) Handle(name string, m Method, aliases ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.methods[name] = m
+	for _, a := range aliases {
+		s.methods[a] = m
+	}
+}
+
+func (s *Server) names() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]string, 0, len(s.methods))
+	for n := range s.methods {
+		out = append(out, n)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// ErrInUse tells that a live program answers on the socket already.
+var ErrInUse = errors.New("in use by a running luasips")
+
+// Listen makes the unix socket with mode 0600. A socket that nobody answers on
+// is replaced; a live one is ErrInUse.
+func (s *Server) Listen(path string) error {
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		return errors.Join(fmt.Errorf("control socket %s: %w", path, ErrInUse), c.Close())
+	}
+	if err := removeSocket(path); err != nil {
+		return err
+	}
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		return fmt.Errorf("control socket %s: %w", path, err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	s.ln, s.path = ln, path
+	return nil
+}
+
+// removeSocket removes a stale socket and nothing else.
+func removeSocket(path string) error {
+	st, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if st.Mode()&os.ModeSocket == 0 {
+		return fmt.Errorf("control socket %s: a file of another kind is there", path)
+	}
+	return os.Remove(path)
+}
+
+// Serve answers until Close; the goroutine is the caller's.
+func (s *Server) Serve() error {
+	if err := s.http.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close ends Serve, and commands that run, within ctx.
+func (s *Server) Close(ctx context.Context) error {
+	if s.ln == nil {
+		return nil
+	}
+	err := s.http.Shutdown(ctx)
+	if e := os.Remove(s.path); e != nil && !errors.Is(e, os.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+type request struct {
+	Version string          `json:"jsonrpc"`
+	Method  string          `json:"method"`
+	Params  json.RawMessage `json:"params,omitempty"`
+	ID      json.RawMessage `json:"id,omitempty"`
+}
+
+type response struct {
+	Version string          `json:"jsonrpc"`
+	Result  any             `json:"result,omitempty"`
+	Error   *Error          `json:"error,omitempty"`
+	ID      json.RawMessage `json:"id"`
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		http.Error(w, "request too large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	resp := s.answer(r.Context(), body)
+	w.Header().Set("Content-Type", "application/json")
+	// The peer may have gone; there is nobody left to tell.
+	_ = json.NewEncoder(w).Encode(resp)
+}
+
+func (s *Server) answer(ctx context.Context, body []byte) response {
+	var req request
+	resp := response{Version: "2.0", ID: json.RawMessage("null")}
+	if err := json.Unmarshal(body, &req); err != nil {
+		resp.Error = &Error{Code: CodeParse, Message: "not JSON: " + err.Error()}
+		return resp
+	}
+	if req.ID != nil {
+		resp.ID = req.ID
+	}
+	result, err := s.call(ctx, &req)
+	if err == nil {
+		resp.Result = result
+		return resp
+	}
+	if !errors.As(err, &resp.Error) {
+		resp.Error = &Error{Code: CodeFailed, Message: err.Error()}
+	}
+	return resp
+}
+
+func (s *Server) call(ctx context.Context, req *request) (any, error) {
+	if req.Version != "2.0" || req.Method == "" {
+		return nil, &Error{Code: CodeInvalidRequest, Message: `a request wants "jsonrpc": "2.0" and "method"`}
+	}
+	var p Params
+	if len(req.Params) > 0 && json.Unmarshal(req.Params, &p.List) != nil && json.Unmarshal(req.Params, &p.Map) != nil {
+		return nil, &Error{Code: CodeParams, Message: "params must be a list or an object"}
+	}
+	s.mu.RLock()
+	m := s.methods[req.Method]
+	s.mu.RUnlock()
+	if m == nil {
+		return nil, &Error{Code: CodeNoMethod, Message: fmt.Sprintf("no command %q; `which` lists them", req.Method)}
+	}
+	return m(ctx, p)
+}

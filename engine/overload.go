@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"github.com/luasips/luasips/engine/api"
+	"github.com/luasips/luasips/engine/sip"
+)
+
+// inboxMark is how many events waiting in a worker's inbox count as overload.
+const inboxMark = 1024
+
+// refuse tells why a new request is not to be run: the word goes to the log.
+// Requests inside a dialog, ACK, CANCEL and BYE always pass.
+func (w *Worker) refuse(c *api.Ctx, in *api.Incoming) string {
+	m := &in.Msg
+	if m.HasToTag() || m.Method() == sip.ACK || m.Method() == sip.CANCEL {
+		return ""
+	}
+	switch {
+	case w.engine.draining.Load():
+		return "shutting down"
+	case w.parked >= w.engine.net.MaxParked:
+		return "too many parked handlers"
+	case w.engine.behind.Load() > 0 || len(w.local)-w.pos > inboxMark:
+		w.counters.Overload.Add(1)
+		return "overload"
+	}
+	return ""
+}
+
+// malformed answers or drops a message that did not parse; error_route.main
+// sees it first.
+func (w *Worker) malformed(in *api.Incoming, bad *sip.ParseError) {
+	w.counters.Malformed.Add(1)
+	c := w.newCtx(api.RouteError)
+	defer w.freeCtx(c)
+	c.Source, c.ParseErr = in.Source, bad
+	c.Msg.Init(&in.Msg)
+	if s := w.engine.script(w.id); s.HasError() {
+		s.Error(c)
+	}
+	w.log(c, api.LevelInfo, "malformed message", api.Field{Key: "reason", Value: bad.Error()}, api.Field{Key: "peer", Value: in.Source.Remote.String()})
+	if !bad.Respond || c.Done&(api.ActionReplied|api.ActionDropped) != 0 {
+		return
+	}
+	if err := w.layer.StatelessReply(c, bad.Code, bad.Reason, nil); err != nil {
+		w.log(c, api.LevelDebug, "no reply to a malformed message", api.Field{Key: "error", Value: err})
+	}
+}

@@ -1,0 +1,174 @@
+package engine
+
+import (
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/luasips/luasips/engine/api"
+	"github.com/luasips/luasips/engine/sip"
+	"github.com/luasips/luasips/engine/transport"
+)
+
+// monitorEvery is how often the monitor looks for a reader that sits in one
+// handler; such a reader loses its role.
+const monitorEvery = 5 * time.Millisecond
+
+// overloadBatches is how many full read batches in a row mean that the backlog
+// in the kernel's buffer is not shrinking.
+const overloadBatches = 16
+
+// role is what a reading goroutine owns: a source, its batch, and the messages
+// of it that are not delivered yet. It moves whole from one goroutine to the
+// next and is touched by its owner alone.
+type role struct {
+	src    transport.ReadSource
+	batch  *transport.Batch
+	groups [][]event // by worker
+	next   int       // first group not delivered yet
+	full   int       // full batches in a row
+	broken error     // the source ended; deliver what is left, then close
+}
+
+// Serve starts the reading role of a source: a socket at start, a connection
+// when it is accepted or opened.
+func (e *Engine) Serve(src transport.ReadSource) {
+	ro := &role{src: src, batch: transport.NewBatch(), groups: make([][]event, len(e.workers)), next: len(e.workers)}
+	e.succeed(ro)
+}
+
+// succeed gives a role to a fresh goroutine.
+func (e *Engine) succeed(ro *role) {
+	if !e.group.start("reader "+ro.src.Name(), func() { e.read(ro) }) {
+		e.endRole(ro)
+	}
+}
+
+func (e *Engine) endRole(ro *role) {
+	if err := ro.src.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		e.log(api.LevelDebug, "closing a source", api.Field{Key: "source", Value: ro.src.Name()}, api.Field{Key: "error", Value: err})
+	}
+}
+
+// read is the loop of a reading role. It returns when the source has ended or
+// the role was taken away.
+func (e *Engine) read(ro *role) {
+	r := &runner{}
+	for {
+		for ro.next < len(ro.groups) {
+			if !e.handOver(ro, r) {
+				return
+			}
+		}
+		if ro.broken != nil {
+			e.endRole(ro)
+			return
+		}
+		e.fill(ro)
+	}
+}
+
+// handOver delivers the next group; false when the role is gone.
+func (e *Engine) handOver(ro *role, r *runner) bool {
+	i := ro.next
+	ro.next++
+	evs := ro.groups[i]
+	if len(evs) == 0 {
+		return true
+	}
+	return e.workers[i].deliver(r, ro, evs...)
+}
+
+// fill reads one batch and sorts it by worker.
+func (e *Engine) fill(ro *role) {
+	for i := range ro.groups {
+		clear(ro.groups[i])
+		ro.groups[i] = ro.groups[i][:0]
+	}
+	ro.next = 0
+	err := ro.src.Read(ro.batch)
+	if err != nil {
+		ro.broken = err
+		e.sourceEnded(ro, err)
+	}
+	e.noteBatch(ro)
+	for i := 0; i < ro.batch.N; i++ {
+		e.sort(ro, &ro.batch.P[i])
+	}
+}
+
+// sort copies one packet, indexes it and puts it with its worker's.
+func (e *Engine) sort(ro *role, p *transport.Packet) {
+	in := e.incoming(p.Data)
+	in.Source = p.Source
+	var err error
+	if ro.src.Stream() {
+		err = in.Msg.ParseFrame(in.Buf, &e.net.Transport.Limits)
+	} else {
+		err = in.Msg.ParseDatagram(in.Buf, &e.net.Transport.Limits)
+	}
+	ev := event{in: in}
+	if err != nil && !errors.As(err, &ev.bad) {
+		ev.bad = &sip.ParseError{Reason: "Bad Request", Detail: err.Error(), Code: 400}
+	}
+	w := e.pick(&in.Msg)
+	ro.groups[w] = append(ro.groups[w], ev)
+}
+
+func (e *Engine) sourceEnded(ro *role, err error) {
+	var fe *transport.FrameError
+	switch {
+	case errors.As(err, &fe):
+		e.log(api.LevelWarn, "connection closed: not SIP", api.Field{Key: "source", Value: ro.src.Name()}, api.Field{Key: "error", Value: err})
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+	default:
+		e.log(api.LevelDebug, "reading ended", api.Field{Key: "source", Value: ro.src.Name()}, api.Field{Key: "error", Value: err})
+	}
+}
+
+// noteBatch keeps the overload mark: a reader whose batches stay full is
+// behind by what the kernel holds.
+func (e *Engine) noteBatch(ro *role) {
+	if ro.batch.N < len(ro.batch.P) {
+		if ro.full >= overloadBatches {
+			e.behind.Add(-1)
+		}
+		ro.full = 0
+		return
+	}
+	ro.full++
+	if ro.full == overloadBatches {
+		e.behind.Add(1)
+	}
+}
+
+// monitor takes roles away from goroutines that sit in one token hold, until
+// stop is closed.
+func (e *Engine) monitor(stop <-chan struct{}) {
+	t := time.NewTicker(monitorEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-t.C:
+			e.relieve()
+		}
+	}
+}
+
+// relieve starts successors for readers that have been inside one hold for
+// longer than monitorEvery.
+func (e *Engine) relieve() {
+	limit := time.Now().Add(-monitorEvery).UnixNano()
+	for _, w := range e.workers {
+		r := w.holding.Load()
+		if r == nil {
+			continue
+		}
+		if ro := r.slot.Load(); ro != nil && r.since.Load() < limit && r.slot.CompareAndSwap(ro, nil) {
+			e.succeed(ro)
+		}
+	}
+}
