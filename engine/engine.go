@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -196,6 +197,9 @@ func (e *Engine) Shutdown() error {
 	return e.close()
 }
 
+// Stopped is closed when the engine ends.
+func (e *Engine) Stopped() <-chan struct{} { return e.stop }
+
 // Stop ends a drain at once; safe to call at any time.
 func (e *Engine) Stop() { e.stopOnce.Do(func() { close(e.stop) }) }
 
@@ -247,8 +251,16 @@ func (e *Engine) Counters(worker int) *Counters { return &e.workers[worker].coun
 // Workers is the number of workers.
 func (e *Engine) Workers() int { return len(e.workers) }
 
-// Sockets are the bound sockets in the order of declaration.
-func (e *Engine) Sockets() []*api.Socket { return e.transport.Sockets() }
+// Sockets are the bound sockets in the order of declaration; none before Bind.
+func (e *Engine) Sockets() []*api.Socket {
+	if e.transport == nil {
+		return nil
+	}
+	return e.transport.Sockets()
+}
+
+// ReadFile reads a file that a module names by path.
+func (e *Engine) ReadFile(path string) ([]byte, error) { return os.ReadFile(path) }
 
 // Post queues fn for a worker, from any goroutine; it runs later with that
 // worker's token. It never waits.

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/luasips/luasips/luabind"
+	"github.com/luasips/luasips/modules/all"
+)
+
+type checkCmd struct {
+	Files []string `arg:"" name:"script" help:"Route scripts to check."`
+	JSON  bool     `name:"json" help:"Write the findings as one JSON list."`
+}
+
+// finding is one line of the report.
+type finding struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Message string `json:"message"`
+}
+
+// Run loads each script without opening a socket.
+func (c *checkCmd) Run(s *streams) error {
+	found := []finding{}
+	for _, f := range c.Files {
+		fs, err := check(f)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		found = append(found, fs...)
+	}
+	if err := c.print(s.out, found); err != nil {
+		return err
+	}
+	if len(found) > 0 {
+		return &exitError{code: 1}
+	}
+	return nil
+}
+
+func (c *checkCmd) print(w io.Writer, found []finding) error {
+	if c.JSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(found)
+	}
+	for _, f := range found {
+		if _, err := fmt.Fprintf(w, "%s:%d:%d: %s\n", f.File, f.Line, f.Column, f.Message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check loads one script; an error that is not about its text is returned.
+func check(path string) ([]finding, error) {
+	p, err := luabind.Load(luabind.Options{Path: path, Modules: all.List(), Workers: 1, CheckOnly: true})
+	if err == nil {
+		p.Abort()
+		return nil, nil
+	}
+	var le *luabind.Error
+	if !errors.As(err, &le) {
+		return nil, err
+	}
+	out := []finding{}
+	for _, f := range le.All() {
+		out = append(out, finding{f.File, f.Line, f.Column, f.Text})
+	}
+	return out, nil
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/luasips/luasips/engine"
+	"github.com/luasips/luasips/engine/api"
+	"github.com/luasips/luasips/engine/logs"
+	"github.com/luasips/luasips/engine/txn"
+	"github.com/luasips/luasips/luabind"
+	"github.com/luasips/luasips/modules/all"
+	"github.com/luasips/luasips/modules/tm"
+)
+
+// loader makes programs out of the script's file, one at a time.
+type loader struct {
+	path   string
+	engine *engine.Engine
+	log    *logs.Logger
+
+	mu      sync.Mutex
+	current *luabind.Program
+	live    *program
+}
+
+// program joins a loaded script and the engine's view of it.
+type program struct {
+	*luabind.Program
+	timers []engine.Timer
+}
+
+// Script is one worker's side.
+func (p *program) Script(worker int) api.Script { return p.Worker(worker) }
+
+// Timers are the script's timer routes.
+func (p *program) Timers() []engine.Timer { return p.timers }
+
+// Transactions are the settings that tm's parameters and config{} give.
+func (p *program) Transactions() *txn.Config {
+	c := txn.DefaultConfig()
+	tm.Apply(p.ModuleConfig("tm"), c)
+	applyCore(p.Settings(), c)
+	return c
+}
+
+// first loads the script and binds what it declares.
+func (l *loader) first() error {
+	p, err := l.load(nil, func(p *luabind.Program) error {
+		net, err := netOf(p, l.engine)
+		if err != nil {
+			return err
+		}
+		return l.engine.Bind(net)
+	})
+	if err != nil {
+		return err
+	}
+	l.current, l.live = p.Program, p
+	return nil
+}
+
+// reload loads the file anew and makes it live. The running version goes on
+// when anything is wrong.
+func (l *loader) reload() (*program, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p, err := l.load(l.current, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.SameShape(l.current); err != nil {
+		p.Abort()
+		return nil, err
+	}
+	if err := l.engine.Reload(p); err != nil {
+		return nil, err
+	}
+	l.current, l.live = p.Program, p
+	l.setLevels(p)
+	return p, nil
+}
+
+func (l *loader) load(previous *luabind.Program, bind func(*luabind.Program) error) (*program, error) {
+	lp, err := luabind.Load(luabind.Options{Path: l.path, Modules: all.List(), Workers: l.engine.Workers(),
+		Env: l.engine, Previous: previous, Bind: bind, OnGone: l.engine.Forget})
+	if err != nil {
+		return nil, err
+	}
+	p := &program{Program: lp}
+	for _, t := range lp.Timers() {
+		p.timers = append(p.timers, engine.Timer{Name: t.Name, Every: time.Duration(t.Seconds) * time.Second,
+			Handler: func(int) api.Handler { return t.Handler }})
+	}
+	if previous == nil {
+		l.setLevels(p)
+	}
+	return p, nil
+}
+
+// setLevels takes log_level and log_levels from the script's config{}.
+func (l *loader) setLevels(p *program) {
+	for component, level := range logLevels(p.Settings()) {
+		l.log.SetLevel(component, level)
+	}
+}
+
+// reload is what SIGHUP and the reload command do.
+func (p *proxy) reload() (uint64, error) {
+	start := time.Now()
+	prog, err := p.loader.reload()
+	if err != nil {
+		fields := []api.Field{{Key: "error", Value: err}}
+		var se *luabind.Error
+		if errors.As(err, &se) {
+			fields = append(fields, api.Field{Key: "at", Value: fmt.Sprintf("%s:%d", se.File, se.Line)})
+		}
+		p.engine.Log(api.LevelError, "reload refused", fields...)
+		return 0, err
+	}
+	p.engine.Log(api.LevelNotice, "reloaded", api.Field{Key: "generation", Value: float64(prog.ID())},
+		api.Field{Key: "took", Value: time.Since(start)})
+	return prog.ID(), nil
+}
