@@ -43,6 +43,10 @@ var allowed = map[string][]string{
 var peers = map[string][]string{
 	"modules/options":   {"modules/signaling"},
 	"modules/signaling": {"modules/sl", "modules/tm"},
+	"modules/sl":        {"modules/signaling"},
+	"modules/rr":        {"modules/textops/posix"},
+	"modules/tm":        {"modules/textops/posix"},
+	"modules/sipmsgops": {"modules/textops/posix"},
 }
 
 // onlyImporter are packages that a single tree of ours may use.
