@@ -770,11 +770,21 @@ func (d *Draft) SetReceived(src netip.AddrPort) error {
 	var b [512]byte
 	value := via.AppendReceived(b[:0], src)
 	value = append(value, behindFirst(v.Value, via.Line)...)
-	if string(value) == string(v.Value) || breaksLine(value) && string(via.Line) == string(v.Value) {
+	if string(value) == string(v.Value) {
 		return nil
 	}
+	unfold(value)
 	d.setAt(p, v.Name, value)
 	return nil
+}
+
+// unfold turns the CR and LF of folds into spaces, in place.
+func unfold(b []byte) {
+	for i, c := range b {
+		if c == '\r' || c == '\n' {
+			b[i] = ' '
+		}
+	}
 }
 
 // behindFirst returns what follows the value first at the head of a list value.
