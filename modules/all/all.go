@@ -1,0 +1,22 @@
+// Package all lists every module that a script can load.
+package all
+
+import (
+	"github.com/luasips/luasips/modules"
+	"github.com/luasips/luasips/modules/maxfwd"
+	"github.com/luasips/luasips/modules/rr"
+	"github.com/luasips/luasips/modules/signaling"
+	"github.com/luasips/luasips/modules/sl"
+	"github.com/luasips/luasips/modules/tm"
+)
+
+// List makes the declarations of all modules, those that others need first.
+func List() []*modules.Module {
+	return []*modules.Module{
+		signaling.Module(),
+		sl.Module(),
+		tm.Module(),
+		rr.Module(),
+		maxfwd.Module(),
+	}
+}
