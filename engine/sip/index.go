@@ -186,8 +186,8 @@ func (p *parser) headers(pos int) bool {
 		if end == len(b) {
 			p.fail(400, "", "header section has no empty line behind it")
 			p.line(pos, end)
-			p.controls()
 			m.bodyOff = uint32(len(b))
+			p.controls()
 			m.validate(p)
 			return false
 		}
