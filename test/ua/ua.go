@@ -129,3 +129,6 @@ func Reply(req *sip.Message, code int, tag string, addr netip.AddrPort) []byte {
 	}
 	return sip.AppendReply(nil, req, code, sip.ReasonPhrase(code), &o)
 }
+
+// Target sets the request URI of requests before a dialog gives one.
+func (c *Call) Target(uri string) { c.target = uri }
