@@ -7,7 +7,7 @@ PEERS   := sip-tester sipsak kamailio kamailio-lua-modules iproute2
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 FUZZTIME ?= 10s
 
-.PHONY: help run build test test-unit test-race test-interop vet generate check-generated deps bench fuzz clean
+.PHONY: help run build test test-unit test-race test-interop vet generate check-generated deps bench soak fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -33,8 +33,11 @@ test-interop: build deps ## against SIPp, Kamailio and sipsak
 vet: ## gofmt, go vet, staticcheck, govulncheck where it can run
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt would change: $$out"; exit 1; }
 	$(GO) vet ./...
-	$(GO) run honnef.co/go/tools/cmd/staticcheck@2026.1 ./...
-	@$(GO) run golang.org/x/vuln/cmd/govulncheck@latest ./... || { [ $$? -ne 3 ] && echo "govulncheck could not run here (it needs its database); go on"; }
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	@GOBIN=$(CURDIR)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@v1.9.0
+	@./bin/govulncheck ./... > bin/govulncheck.log 2>&1; code=$$?; \
+	if [ $$code = 3 ]; then cat bin/govulncheck.log; exit 1; fi; \
+	[ $$code = 0 ] || echo "govulncheck could not run (it needs its vulnerability database); going on"
 
 generate: ## write what is generated from the module declarations
 	$(GO) run ./modules/gen
@@ -45,6 +48,9 @@ check-generated: ## fail when generated files are stale
 deps: ## install the Debian packages that the tests talk to
 	@missing=""; for p in $(PEERS); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq $$missing; fi
+
+soak: build deps ## long measurements: parking, overload, reload, slow peers
+	$(GO) run ./test/soak $(SOAK)
 
 bench: build deps ## CPU per call beside Kamailio and sipgo; results in test/bench/results
 	$(GO) run ./test/bench $(BENCHFLAGS)

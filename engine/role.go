@@ -15,9 +15,13 @@ import (
 // handler; such a reader loses its role.
 const monitorEvery = 5 * time.Millisecond
 
-// overloadBatches is how many full read batches in a row mean that the backlog
-// in the kernel's buffer is not shrinking.
-const overloadBatches = 16
+// overloadDelay is how long a message may have waited in the kernel's buffer
+// before new dialogs are refused; where the wait is not known, overloadBatches
+// full read batches in a row stand for it.
+const (
+	overloadDelay   = 100 * time.Millisecond
+	overloadBatches = 16
+)
 
 // role is what a reading goroutine owns: a source, its batch, and the messages
 // of it that are not delivered yet. It moves whole from one goroutine to the
@@ -28,6 +32,7 @@ type role struct {
 	groups [][]event // by worker
 	next   int       // first group not delivered yet
 	full   int       // full batches in a row
+	behind bool      // the backlog is over the mark; counted in Engine.behind
 	broken error     // the source ended; deliver what is left, then close
 }
 
@@ -46,6 +51,10 @@ func (e *Engine) succeed(ro *role) {
 }
 
 func (e *Engine) endRole(ro *role) {
+	if ro.behind {
+		ro.behind = false
+		e.behind.Add(-1)
+	}
 	if err := ro.src.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		e.log(api.LevelDebug, "closing a source", api.Field{Key: "source", Value: ro.src.Name()}, api.Field{Key: "error", Value: err})
 	}
@@ -108,6 +117,9 @@ func (e *Engine) sort(ro *role, p *transport.Packet) {
 	} else {
 		err = in.Msg.ParseDatagram(in.Buf, &e.net.Transport.Limits)
 	}
+	if p.Bad != nil {
+		err = p.Bad
+	}
 	ev := event{in: in}
 	if err != nil && !errors.As(err, &ev.bad) {
 		ev.bad = &sip.ParseError{Reason: "Bad Request", Detail: err.Error(), Code: 400}
@@ -127,19 +139,23 @@ func (e *Engine) sourceEnded(ro *role, err error) {
 	}
 }
 
-// noteBatch keeps the overload mark: a reader whose batches stay full is
-// behind by what the kernel holds.
+// noteBatch keeps the overload mark: how far this reader is behind what the
+// kernel holds for it.
 func (e *Engine) noteBatch(ro *role) {
-	if ro.batch.N < len(ro.batch.P) {
-		if ro.full >= overloadBatches {
-			e.behind.Add(-1)
-		}
+	if ro.batch.N < transport.BatchSize {
 		ro.full = 0
+	} else {
+		ro.full++
+	}
+	behind := ro.batch.Delay > overloadDelay || (ro.batch.Delay == 0 && ro.full >= overloadBatches)
+	if behind == ro.behind {
 		return
 	}
-	ro.full++
-	if ro.full == overloadBatches {
+	ro.behind = behind
+	if behind {
 		e.behind.Add(1)
+	} else {
+		e.behind.Add(-1)
 	}
 }
 
