@@ -30,7 +30,9 @@ type Program interface {
 	Settings() map[string]any
 	// Timers are its timer routes.
 	Timers() []Timer
-	// Event is the handler of event_route.NAME on a worker; nil when none.
+	// HasEvent tells whether it declares event_route.NAME; Event is that
+	// handler on a worker, nil when there is none.
+	HasEvent(name string) bool
 	Event(worker int, name string) api.Handler
 	// Startup runs startup_route.main on a worker; an error refuses the start.
 	Startup(worker int, c *api.Ctx) error
@@ -67,6 +69,9 @@ type Net struct {
 	// MaxParked bounds parked handlers per worker; beyond it requests get 503.
 	// 0 is 4,000.
 	MaxParked int
+	// Overload is how long a message may wait in the kernel's buffer before
+	// new dialogs are refused. 0 is 200 ms.
+	Overload time.Duration
 	// MaxGenerations bounds script versions that still have calls. 0 is 128.
 	MaxGenerations int
 	// DrainTime is how long Shutdown lets transactions finish. 0 is 32 s.
@@ -139,6 +144,9 @@ func (e *Engine) Bind(n Net) error {
 func (n *Net) defaults() {
 	if n.MaxParked <= 0 {
 		n.MaxParked = 4000
+	}
+	if n.Overload <= 0 {
+		n.Overload = 200 * time.Millisecond
 	}
 	if n.MaxGenerations <= 0 {
 		n.MaxGenerations = 128
@@ -226,6 +234,11 @@ func (e *Engine) close() error {
 	case <-done:
 	case <-ctx.Done():
 		err = errors.Join(err, fmt.Errorf("still running after 5 s: %v", e.group.names()))
+	}
+	for _, w := range e.workers {
+		if w != nil && w.program != nil {
+			w.program.Release()
+		}
 	}
 	if lp := e.program.Swap(nil); lp != nil {
 		lp.Release()

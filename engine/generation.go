@@ -29,23 +29,42 @@ func (e *Engine) Reload(p Program) error {
 	return e.swap(p)
 }
 
+// swap commits p and has every worker go over to it, each between two events;
+// it returns when all have.
 func (e *Engine) swap(p Program) error {
 	if err := e.generations.admit(p.ID()); err != nil {
 		p.Abort()
 		return err
 	}
 	p.Commit()
-	old := e.program.Swap(&liveProgram{p})
 	cfg := p.Transactions()
 	cfg.Secret = e.secret
+	var switched sync.WaitGroup
 	for _, w := range e.workers {
-		w.post(event{fn: func() { w.layer.SetConfig(cfg) }})
+		p.Retain()
+		switched.Add(1)
+		w.post(event{fn: func() {
+			defer switched.Done()
+			w.use(p)
+			w.layer.SetConfig(cfg)
+		}})
 	}
+	switched.Wait()
+	old := e.program.Swap(&liveProgram{p})
 	e.timers.replace(p)
 	if old != nil {
 		old.Release()
 	}
 	return nil
+}
+
+// use makes p, which the caller has retained, the worker's program.
+func (w *Worker) use(p Program) {
+	old := w.program
+	w.program = p
+	if old != nil {
+		old.Release()
+	}
 }
 
 // admit takes a generation into account; Forget takes it out.
@@ -77,9 +96,6 @@ func (e *Engine) Generations() int {
 	defer g.mu.Unlock()
 	return len(g.live)
 }
-
-// script is a worker's side of the live program.
-func (e *Engine) script(worker int) api.Script { return e.program.Load().Script(worker) }
 
 // startup runs the startup route, on worker 0, before anything is received.
 func (e *Engine) startup(p Program) error {

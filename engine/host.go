@@ -71,17 +71,21 @@ func (e *Engine) FlagBit(name string, branch bool) (int, error) { return e.flags
 
 // RaiseEvent runs event_route.NAME of the live script, later, on worker 0.
 func (e *Engine) RaiseEvent(name string, params map[string]any) {
-	lp := e.program.Load()
-	if lp == nil || lp.Event(0, name) == nil {
+	if lp := e.program.Load(); lp == nil || !lp.HasEvent(name) {
 		return
 	}
-	lp.Retain()
 	e.Post(0, func() {
-		defer lp.Release()
 		w := e.workers[0]
+		p := w.program
+		h := p.Event(0, name)
+		if h == nil {
+			return
+		}
+		p.Retain()
+		defer p.Release()
 		c := w.newCtx(api.RouteEvent)
 		c.Route = "event_route." + name
-		lp.Script(0).Run(c, lp.Event(0, name), params)
+		p.Script(0).Run(c, h, params)
 		w.freeCtx(c)
 	})
 }
@@ -95,7 +99,7 @@ func (h *txnHost) Worker() int            { return h.id }
 func (h *txnHost) Now() time.Time         { return h.now }
 func (h *txnHost) Out() api.Outbox        { return h.out }
 func (h *txnHost) Resolver() api.Resolver { return h.engine.resolver }
-func (h *txnHost) Script() api.Script     { return h.engine.script(h.id) }
+func (h *txnHost) Script() api.Script     { return h.program.Script(h.id) }
 func (h *txnHost) APIHost() api.Host      { return h.apiHost }
 func (h *txnHost) Post(fn func())         { h.engine.Post(h.id, fn) }
 func (h *txnHost) Sockets() []*api.Socket { return h.engine.transport.Sockets() }

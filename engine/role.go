@@ -15,13 +15,9 @@ import (
 // handler; such a reader loses its role.
 const monitorEvery = 5 * time.Millisecond
 
-// overloadDelay is how long a message may have waited in the kernel's buffer
-// before new dialogs are refused; where the wait is not known, overloadBatches
-// full read batches in a row stand for it.
-const (
-	overloadDelay   = 100 * time.Millisecond
-	overloadBatches = 16
-)
+// overloadBatches is how many full read batches in a row stand for a long wait
+// in the kernel's buffer, where the wait itself is not known.
+const overloadBatches = 16
 
 // role is what a reading goroutine owns: a source, its batch, and the messages
 // of it that are not delivered yet. It moves whole from one goroutine to the
@@ -147,7 +143,7 @@ func (e *Engine) noteBatch(ro *role) {
 	} else {
 		ro.full++
 	}
-	behind := ro.batch.Delay > overloadDelay || (ro.batch.Delay == 0 && ro.full >= overloadBatches)
+	behind := ro.batch.Delay > e.net.Overload || (ro.batch.Delay == 0 && ro.full >= overloadBatches)
 	if behind == ro.behind {
 		return
 	}

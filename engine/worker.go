@@ -57,6 +57,7 @@ type Worker struct {
 	now     time.Time
 	out     *transport.Outbox
 	layer   *txn.Layer
+	program Program // live one; new requests run on it
 	apiHost api.Host
 	ctxFree []*api.Ctx
 }
@@ -275,7 +276,10 @@ func (w *Worker) request(in *api.Incoming) {
 
 // runRequest runs route.main and ends what the transaction layer began.
 func (w *Worker) runRequest(c *api.Ctx) {
-	v := w.engine.script(w.id).Request(c)
+	p := w.program
+	p.Retain() // a reload may come while the handler is parked
+	defer p.Release()
+	v := p.Script(w.id).Request(c)
 	if v == api.VerdictError {
 		w.counters.ScriptErrors.Add(1)
 	}

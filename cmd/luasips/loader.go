@@ -41,7 +41,11 @@ func (p *program) Timers() []engine.Timer { return p.timers }
 // Transactions are the settings that tm's parameters and config{} give.
 func (p *program) Transactions() *txn.Config {
 	c := txn.DefaultConfig()
-	tm.Apply(p.ModuleConfig("tm"), c)
+	if m, ok := p.ModuleConfig("tm").(*tm.Config); ok {
+		s := m.TxnSettings()
+		c.T1, c.T2, c.FrTimeout, c.FrInvTimeout = s.T1, s.T2, s.FrTimeout, s.FrInvTimeout
+		c.Auto100, c.RestartFrOnReply, c.Disable6xxBlock = s.Auto100, s.RestartFr, s.Disable6xxBlock
+	}
 	applyCore(p.Settings(), c)
 	return c
 }
@@ -49,11 +53,7 @@ func (p *program) Transactions() *txn.Config {
 // first loads the script and binds what it declares.
 func (l *loader) first() error {
 	p, err := l.load(nil, func(p *luabind.Program) error {
-		net, err := netOf(p, l.engine)
-		if err != nil {
-			return err
-		}
-		return l.engine.Bind(net)
+		return l.engine.Bind(netOf(p))
 	})
 	if err != nil {
 		return err
