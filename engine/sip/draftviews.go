@@ -9,6 +9,9 @@ type draftViews struct {
 
 // cached returns the cache for the draft's version.
 func (d *Draft) cached() *views {
+	if d.views == nil {
+		d.views = new(draftViews)
+	}
 	if d.views.version != d.version {
 		d.views.version, d.views.done = d.version, 0
 	}

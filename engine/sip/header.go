@@ -269,7 +269,7 @@ func LookupHeader(name []byte) HeaderID {
 	}
 	for h := headerHash(name); ; h = (h + 1) & headerSlotMask {
 		id := headerSlots[h]
-		if id == HdrOther || EqualFold(name, headerNames[id]) {
+		if id == HdrOther || string(name) == headerNames[id] || EqualFold(name, headerNames[id]) {
 			return id
 		}
 	}

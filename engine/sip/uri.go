@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"errors"
 )
 
@@ -82,22 +83,15 @@ func ParseURI(b []byte, u *URI) error {
 // parseSIP reads what follows "sip:": [user[:password]@]host[:port][;params][?headers].
 // A user may hold ";", "?" and "/", so the first "@" decides.
 func (u *URI) parseSIP(b []byte) error {
-	for i, c := range b {
-		if c != '@' {
-			continue
-		}
+	if i := bytes.IndexByte(b, '@'); i >= 0 {
 		if i == 0 || b[0] == ':' {
 			return ErrURIUser
 		}
 		u.User = b[:i]
-		for j, c := range u.User {
-			if c == ':' {
-				u.User, u.Password = b[:j], b[j+1:i]
-				break
-			}
+		if j := bytes.IndexByte(u.User, ':'); j >= 0 {
+			u.User, u.Password = b[:j], b[j+1:i]
 		}
 		b = b[i+1:]
-		break
 	}
 	n := hostEnd(b)
 	if n <= 0 {
