@@ -137,7 +137,7 @@ func TestServerFailover(t *testing.T) {
 	logged := make(chan string, 9)
 	r := start(t, bad, func(cfg *resolve.Config) {
 		cfg.Servers = []string{bad.addr, good.addr}
-		cfg.Timeout = 50 * time.Millisecond
+		cfg.Timeout = 300 * time.Millisecond
 		cfg.Log = func(_ api.Level, msg string, f ...api.Field) { logged <- fmt.Sprint(msg, f) }
 	})
 	mustResolve(t, r, host("a.test"))
@@ -154,7 +154,7 @@ func TestRetries(t *testing.T) {
 	z := newZone(t, soa, "a.test. 60 IN A 192.0.2.1")
 	var n atomic.Int32
 	z.setHook(func(w dns.ResponseWriter, q *dns.Msg) bool { return n.Add(1) < 3 })
-	r := start(t, z, func(c *resolve.Config) { c.Timeout, c.Attempts = 50*time.Millisecond, 3 })
+	r := start(t, z, func(c *resolve.Config) { c.Timeout, c.Attempts = 300*time.Millisecond, 3 })
 	if got := mustResolve(t, r, host("a.test")); got != "udp 192.0.2.1:5060" || n.Load() != 3 {
 		t.Errorf("got %s after %d tries, want it at the third", got, n.Load())
 	}
@@ -386,5 +386,30 @@ func TestNoMoreGoroutines(t *testing.T) {
 	}
 	if s := r.Stats(); calls != 2 || s.Asking != 0 || s.Waiting != 0 {
 		t.Errorf("%d calls, %+v", calls, s)
+	}
+}
+
+// A panic on the way leaves no caller without an answer and no slot taken.
+func TestPanicLeavesNothingBehind(t *testing.T) {
+	z := newZone(t, soa)
+	z.setRcode("a.test.", dns.RcodeServerFailure)
+	r := start(t, z, func(c *resolve.Config) {
+		inner := c.Go
+		c.Go = func(name string, fn func()) bool {
+			return inner(name, func() {
+				defer func() { recover() }()
+				fn()
+			})
+		}
+		c.Log = func(api.Level, string, ...api.Field) { panic("a log that fails") }
+	})
+	if _, err := r.Resolve(host("a.test")); !errors.Is(err, resolve.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
+	}
+	if s := r.Stats(); s.Asking != 0 || s.Waiting != 0 {
+		t.Errorf("left behind: %+v", s)
+	}
+	if _, err := r.Resolve(host("a.test")); !errors.Is(err, resolve.ErrUnavailable) {
+		t.Errorf("again: got %v, want ErrUnavailable", err)
 	}
 }

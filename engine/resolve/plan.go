@@ -162,7 +162,7 @@ func (p *plan) naptr(name string) ([]service, error) {
 
 // usable tells which transport a NAPTR service field stands for, and whether
 // this query may take it: sips leaves SIPS+D2T and SIPS+D2W alone
-// (RFC 3263 §4.1, RFC 7118 §10.3).
+// (RFC 3263 §4.1, RFC 7118 §10).
 func (p *plan) usable(field string) (proto api.Proto, ok bool) {
 	switch field {
 	case "SIP+D2U":

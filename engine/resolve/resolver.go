@@ -189,9 +189,17 @@ func (r *Resolver) takeSlot() bool {
 	}
 }
 
-// fly makes the answer and tells the waiters, each in an order of his own.
+// fly makes the answer and tells the waiters. They are told even when making it
+// panicked, which is for Config.Go's owner to report.
 func (r *Resolver) fly(q api.Query, f *flight) {
-	a, err := r.ask(&q)
+	var a *answer
+	err := ErrUnavailable
+	defer func() { r.land(q, f, a, err) }()
+	a, err = r.ask(&q)
+}
+
+// land ends a flight: each waiter gets the hops in an order of his own.
+func (r *Resolver) land(q api.Query, f *flight, a *answer, err error) {
 	<-r.slots
 	r.mu.Lock()
 	delete(r.flights, q)
