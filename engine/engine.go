@@ -30,12 +30,13 @@ type Program interface {
 	Settings() map[string]any
 	// Timers are its timer routes.
 	Timers() []Timer
-	// HasEvent tells whether it declares event_route.NAME; Event is that
-	// handler on a worker, nil when there is none.
+	// HasEvent tells whether it declares event_route.NAME; RunEvent runs it on
+	// a worker, with that worker's token.
 	HasEvent(name string) bool
-	Event(worker int, name string) api.Handler
-	// Startup runs startup_route.main on a worker; an error refuses the start.
-	Startup(worker int, c *api.Ctx) error
+	RunEvent(worker int, c *api.Ctx, name string, params map[string]any) api.Verdict
+	// RunStartup runs startup_route.main on worker 0; an error refuses the
+	// start. nil when there is none.
+	RunStartup(c *api.Ctx) error
 	// Transactions are the transaction layer's settings of this generation.
 	Transactions() *txn.Config
 	// Commit makes its module configurations the live ones and cannot fail;

@@ -103,7 +103,7 @@ func (e *Engine) startup(p Program) error {
 	w := e.workers[0]
 	e.Post(0, func() {
 		c := w.newCtx(api.RouteStartup)
-		done <- p.Startup(0, c)
+		done <- p.RunStartup(c)
 		w.freeCtx(c)
 	})
 	return <-done

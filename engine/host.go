@@ -77,15 +77,13 @@ func (e *Engine) RaiseEvent(name string, params map[string]any) {
 	e.Post(0, func() {
 		w := e.workers[0]
 		p := w.program
-		h := p.Event(0, name)
-		if h == nil {
+		if !p.HasEvent(name) {
 			return
 		}
 		p.Retain()
 		defer p.Release()
 		c := w.newCtx(api.RouteEvent)
-		c.Route = "event_route." + name
-		p.Script(0).Run(c, h, params)
+		p.RunEvent(0, c, name, params)
 		w.freeCtx(c)
 	})
 }
@@ -154,9 +152,15 @@ func (w *Worker) writeLog(c *api.Ctx, component string, level api.Level, msg str
 		if c.Msg != nil && c.Msg.Message() != nil {
 			r.CallID, r.Method = c.CallIDString(), string(c.Msg.MethodName())
 		}
-		if p, ok := c.Data.(interface{ Position() (string, uint64) }); ok {
-			r.Where, r.Generation = p.Position()
+		if p, ok := c.Data.(positioned); ok {
+			r.Where, r.Generation = p.Position(), p.GenerationID()
 		}
 	}
 	l.Write(r)
+}
+
+// positioned is a run that can tell where in the script it is.
+type positioned interface {
+	Position() string
+	GenerationID() uint64
 }

@@ -68,7 +68,7 @@ func check(path string) ([]finding, error) {
 		return nil, err
 	}
 	out := []finding{}
-	for _, f := range le.All() {
+	for _, f := range le.Findings {
 		out = append(out, finding{f.File, f.Line, f.Column, f.Text})
 	}
 	return out, nil

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"runtime/pprof"
+	"sync"
 	"syscall"
 	"time"
 
@@ -76,12 +77,13 @@ type proxy struct {
 	mi     *mi.Server
 	loader loader
 	start  time.Time
+	wg     sync.WaitGroup // the log's writer
 }
 
 // newProxy loads the script and binds its sockets.
 func newProxy(r *runCmd, s *streams) (*proxy, error) {
 	p := &proxy{cmd: r, mi: mi.New(), start: time.Now()}
-	p.log = newLogger(r.LogFormat, s.err)
+	p.log = newLogger(r.LogFormat, s.err, &p.wg)
 	e, err := engine.New(engine.Config{Workers: r.Workers, Log: p.log})
 	if err != nil {
 		return nil, p.fail(err)
@@ -105,7 +107,7 @@ func (p *proxy) fail(err error) error {
 	if p.engine != nil {
 		err = errors.Join(err, p.engine.Close())
 	}
-	p.log.Close()
+	p.close()
 	return codeOf(err)
 }
 
@@ -141,8 +143,17 @@ func (p *proxy) run() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	err := errors.Join(p.mi.Close(ctx), p.engine.Shutdown())
-	p.log.Close()
+	p.close()
 	return err
+}
+
+// close ends what outlives the engine.
+func (p *proxy) close() {
+	if p.loader.current != nil {
+		p.loader.current.Shutdown()
+	}
+	p.log.Close()
+	p.wg.Wait()
 }
 
 // ready tells that the proxy serves, and where.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/luasips/luasips/engine"
@@ -106,7 +107,13 @@ func tcpOf(s settings) transport.TCP {
 
 func resolverOf(s settings) func(func(string, func()) bool) (api.Resolver, error) {
 	return func(goFn func(string, func()) bool) (api.Resolver, error) {
-		return resolve.New(resolve.Config{Go: goFn, Timeout: s.seconds("dns_retr_time"), Attempts: int(s.num("dns_retr_no", 0))})
+		c := resolve.Config{Go: goFn, Timeout: s.seconds("dns_retr_time"), Attempts: int(s.num("dns_retr_no", 0)),
+			NoNAPTR: !s.flag("dns_try_naptr", true)}
+		servers, _ := s["dns_servers"].(map[string]any)
+		for i := 1; servers[fmt.Sprint(i)] != nil; i++ {
+			c.Servers = append(c.Servers, fmt.Sprint(servers[fmt.Sprint(i)]))
+		}
+		return resolve.New(c)
 	}
 }
 
@@ -172,12 +179,14 @@ func logLevels(values map[string]any) map[string]api.Level {
 	return out
 }
 
-// newLogger writes to w: lines for people on a terminal, JSON elsewhere.
-func newLogger(format string, w io.Writer) *logs.Logger {
+// newLogger writes to w by a goroutine that wg awaits: lines for people on a
+// terminal, JSON elsewhere.
+func newLogger(format string, w io.Writer, wg *sync.WaitGroup) *logs.Logger {
 	console := format == "console"
 	if f, ok := w.(*os.File); ok && format == "auto" {
 		st, err := f.Stat()
 		console = err == nil && st.Mode()&os.ModeCharDevice != 0
 	}
-	return logs.New(logs.Options{Out: w, Console: console, Level: api.LevelNotice})
+	return logs.New(logs.Options{Out: w, Console: console, Level: api.LevelNotice,
+		Go: func(_ string, fn func()) { wg.Go(fn) }})
 }
