@@ -10,7 +10,7 @@ import (
 
 // console writes r as one line for people:
 //
-//	15:04:05.000 INFO   tm: callee is not here  callid=a@b where=main.lua:38 aor=sip:x@y
+//	15:04:05.000 INFO   tm: callee is not here  call_id=a@b where=main.lua:38 aor=sip:x@y
 //
 // A stack follows on the same line, its line ends escaped.
 func (e *encoder) console(r *Record, now time.Time, dropped uint64, color bool) []byte {
@@ -26,7 +26,7 @@ func (e *encoder) console(r *Record, now time.Time, dropped uint64, color bool) 
 	}
 	e.words(r.Msg)
 	e.buf = append(e.buf, ' ')
-	e.pair(color, "callid", r.CallID)
+	e.pair(color, "call_id", r.CallID)
 	e.pair(color, "method", r.Method)
 	e.pair(color, "route", r.Route)
 	e.pair(color, "where", r.Where)

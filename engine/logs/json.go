@@ -37,7 +37,7 @@ func (e *encoder) json(ev *zerolog.Event, r *Record, now time.Time, dropped uint
 	ev.Str("level", LevelName(r.Level))
 	e.str(ev, "msg", r.Msg)
 	e.known(ev, "component", r.Component)
-	e.known(ev, "callid", r.CallID)
+	e.known(ev, "call_id", r.CallID)
 	e.known(ev, "method", r.Method)
 	e.known(ev, "route", r.Route)
 	e.known(ev, "where", r.Where)
@@ -137,7 +137,7 @@ func text(v any) string {
 // reserved are the names that a record gives itself; a field of that name gets
 // an underscore, so that it cannot pass for one.
 var reserved = map[string]bool{
-	"time": true, "level": true, "msg": true, "component": true, "callid": true, "method": true, "route": true,
+	"time": true, "level": true, "msg": true, "component": true, "call_id": true, "method": true, "route": true,
 	"where": true, "generation": true, "peer": true, "stack": true, "dropped": true, "fields_cut": true,
 }
 

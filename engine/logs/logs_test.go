@@ -60,7 +60,7 @@ func TestRecord(t *testing.T) {
 			{Key: "nan", Value: math.NaN()}, {Key: "addr", Value: netip.MustParseAddr("192.0.2.1")}, {Key: "nilerr", Value: (*json.SyntaxError)(nil)},
 		},
 	})
-	want := `{"time":"2026-11-22T12:00:00.123Z","level":"notice","msg":"callee is not here","component":"tm","callid":"a@b","method":"INVITE",` +
+	want := `{"time":"2026-11-22T12:00:00.123Z","level":"notice","msg":"callee is not here","component":"tm","call_id":"a@b","method":"INVITE",` +
 		`"route":"main","where":"main.lua:38","generation":7,"peer":"[2001:db8::1]:5060","aor":"sip:x@y","n":3,"half":0.5,"ok":true,"none":null,` +
 		`"err":"no route","took":"1.5s","i":42,"u":18446744073709551615,"nan":"NaN","addr":"192.0.2.1","nilerr":"<nil>","stack":"one\ntwo"}` + "\n"
 	if out.String() != want {
@@ -114,10 +114,10 @@ func TestInjection(t *testing.T) {
 func TestFieldCannotPassForRecord(t *testing.T) {
 	l, out := direct()
 	l.Write(logs.Record{Level: api.LevelInfo, Msg: "m", Fields: []api.Field{
-		{Key: "level", Value: "alert"}, {Key: "callid", Value: "x"}, {Key: "time", Value: "x"}, {Key: "", Value: "x"}, {Key: strings.Repeat("k", 999), Value: "x"},
+		{Key: "level", Value: "alert"}, {Key: "call_id", Value: "x"}, {Key: "time", Value: "x"}, {Key: "", Value: "x"}, {Key: strings.Repeat("k", 999), Value: "x"},
 	}})
 	m := lines(t, out.String())[0]
-	if m["level"] != "info" || m["level_"] != "alert" || m["callid_"] != "x" || m["callid"] != nil || m["_"] != "x" || m[strings.Repeat("k", 64)] != "x" {
+	if m["level"] != "info" || m["level_"] != "alert" || m["call_id_"] != "x" || m["call_id"] != nil || m["_"] != "x" || m[strings.Repeat("k", 64)] != "x" {
 		t.Errorf("got %v", m)
 	}
 }
@@ -127,8 +127,8 @@ func TestBounds(t *testing.T) {
 	user := strings.Repeat("u", 64<<10)
 	l.Write(logs.Record{Level: api.LevelInfo, Msg: "m", CallID: user, Fields: []api.Field{{Key: "euro", Value: strings.Repeat("\u20ac", 2000)}}})
 	m := lines(t, out.String())[0]
-	if want := strings.Repeat("u", 4096) + "...[61440 bytes cut]"; m["callid"] != want {
-		t.Errorf("64 KiB Call-ID became %d bytes ending in %q", len(m["callid"].(string)), m["callid"].(string)[4090:])
+	if want := strings.Repeat("u", 4096) + "...[61440 bytes cut]"; m["call_id"] != want {
+		t.Errorf("64 KiB Call-ID became %d bytes ending in %q", len(m["call_id"].(string)), m["call_id"].(string)[4090:])
 	}
 	if want := strings.Repeat("\u20ac", 1365) + "...[1905 bytes cut]"; m["euro"] != want {
 		t.Errorf("cut within a character: %q", m["euro"].(string)[4080:])
@@ -151,7 +151,7 @@ func TestConsole(t *testing.T) {
 		Peer: netip.MustParseAddrPort("192.0.2.1:5060"), Fields: []api.Field{{Key: "why", Value: "gone away"}, {Key: "n", Value: 3.0}, {Key: "empty", Value: ""}, {Key: "nil"}}}
 	l, out := direct(func(o *logs.Options) { o.Console = true })
 	l.Write(rec)
-	if want := local + ` WARN   tm: callee is not here  callid=a@b where=main.lua:3 generation=2 peer=192.0.2.1:5060 why="gone away" n=3 empty="" nil=nil` + "\n"; out.String() != want {
+	if want := local + ` WARN   tm: callee is not here  call_id=a@b where=main.lua:3 generation=2 peer=192.0.2.1:5060 why="gone away" n=3 empty="" nil=nil` + "\n"; out.String() != want {
 		t.Errorf("got  %swant %s", out, want)
 	}
 	l, out = direct(func(o *logs.Options) { o.Console, o.Color = true, logs.ColorAlways })
