@@ -1,0 +1,4 @@
+package transport
+
+// Wire is a network in memory.
+type Wire struct{ systemNet }

@@ -1,0 +1,303 @@
+package transport
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/luasips/luasips/engine/api"
+)
+
+// hasMmsg: Linux sends and receives datagrams in batches. The system calls are
+// made here and not through golang.org/x/net because that allocates an address
+// for every message.
+const hasMmsg = true
+
+// sendWait bounds how long a full send buffer is waited for.
+const sendWait = 5 // ms
+
+// mmsghdr is struct mmsghdr of recvmmsg(2).
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+// sockaddr holds a sockaddr_in6 or, in its first bytes, a sockaddr_in.
+type sockaddr = unix.RawSockaddrInet6
+
+// mmsgBatch is what recvmmsg works on, tied to one Batch.
+type mmsgBatch struct {
+	hdrs  [BatchSize]mmsghdr
+	iovs  [BatchSize]unix.Iovec
+	names [BatchSize]sockaddr
+	ctl   [96]byte // control messages of the first datagram: its time, drops so far
+
+	n     int
+	errno syscall.Errno
+	call  func(fd uintptr) bool // receive, bound once
+}
+
+func newMmsgBatch(buf []byte) *mmsgBatch {
+	m := &mmsgBatch{}
+	for i := range m.hdrs {
+		m.iovs[i].Base = &buf[i*datagramRoom]
+		m.iovs[i].SetLen(datagramRoom)
+		m.hdrs[i].hdr.Name = (*byte)(unsafe.Pointer(&m.names[i]))
+		m.hdrs[i].hdr.Iov = &m.iovs[i]
+		m.hdrs[i].hdr.SetIovlen(1)
+	}
+	m.hdrs[0].hdr.Control = &m.ctl[0]
+	m.n = BatchSize
+	m.call = m.receive
+	return m
+}
+
+func (m *mmsgBatch) receive(fd uintptr) bool {
+	for {
+		n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&m.hdrs[0])), BatchSize, unix.MSG_DONTWAIT, 0, 0)
+		if errno == syscall.EINTR {
+			continue
+		}
+		m.errno, m.n = errno, int(n)
+		if errno != 0 {
+			m.n = 0
+		}
+		return errno != syscall.EAGAIN
+	}
+}
+
+func (p *udpPort) readBatch(b *Batch) error {
+	if b.mm == nil {
+		b.buf = make([]byte, BatchSize*datagramRoom)
+		b.mm = newMmsgBatch(b.buf)
+		b.room(BatchSize)
+	}
+	m := b.mm
+	for i := range m.n { // the ones that the last call wrote to
+		m.hdrs[i].hdr.Namelen = unix.SizeofSockaddrInet6
+	}
+	m.hdrs[0].hdr.SetControllen(len(m.ctl))
+	if err := p.raw.Read(m.call); err != nil {
+		return err
+	}
+	if m.errno != 0 {
+		return m.errno
+	}
+	now := p.now()
+	b.Delay = p.control(m, now)
+	for i := range m.n {
+		b.P[i] = Packet{
+			Data:   b.buf[i*datagramRoom:][:m.hdrs[i].len:datagramRoom],
+			Source: api.Source{Socket: p.sock, Remote: addrPort(&m.names[i]), Received: now},
+		}
+	}
+	b.N = m.n
+	return nil
+}
+
+// control reads the first datagram's control messages: how long it waited, and
+// how many datagrams the kernel has dropped so far.
+func (p *udpPort) control(m *mmsgBatch, now time.Time) (delay time.Duration) {
+	left := int(m.hdrs[0].hdr.Controllen)
+	for off := 0; left-off >= unix.SizeofCmsghdr; {
+		h := (*unix.Cmsghdr)(unsafe.Pointer(&m.ctl[off]))
+		size := int(h.Len)
+		if size < unix.SizeofCmsghdr || off+size > left {
+			break
+		}
+		data := unsafe.Pointer(&m.ctl[off+unix.CmsgLen(0)])
+		if h.Level == unix.SOL_SOCKET {
+			switch {
+			case h.Type == unix.SO_TIMESTAMPNS && size >= unix.CmsgLen(int(unsafe.Sizeof(unix.Timespec{}))):
+				delay = max(0, time.Duration(now.UnixNano()-(*unix.Timespec)(data).Nano()))
+			case h.Type == unix.SO_RXQ_OVFL && size >= unix.CmsgLen(4):
+				p.drops.Store(*(*uint32)(data))
+			}
+		}
+		off += unix.CmsgSpace(size - unix.CmsgLen(0))
+	}
+	return delay
+}
+
+// mmsgSender is what sendmmsg works on, tied to one Outbox.
+type mmsgSender struct {
+	hdrs  [BatchSize]mmsghdr
+	iovs  [BatchSize]unix.Iovec
+	names [BatchSize]sockaddr
+
+	from, n int // hdrs[from:n] are to be sent
+	sent    int
+	errno   syscall.Errno
+	call    func(fd uintptr) // send, bound once
+}
+
+func newMmsgSender() *mmsgSender {
+	m := &mmsgSender{}
+	for i := range m.hdrs {
+		m.hdrs[i].hdr.Iov = &m.iovs[i]
+		m.hdrs[i].hdr.SetIovlen(1)
+		m.hdrs[i].hdr.Name = (*byte)(unsafe.Pointer(&m.names[i]))
+	}
+	m.call = m.send
+	return m
+}
+
+func (m *mmsgSender) send(fd uintptr) {
+	waited := false
+	for {
+		n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&m.hdrs[m.from])), uintptr(m.n-m.from), unix.MSG_DONTWAIT, 0, 0)
+		switch {
+		case errno == syscall.EINTR:
+			continue
+		case errno == syscall.EAGAIN && !waited:
+			waited = true
+			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+			if _, err := unix.Poll(poll, sendWait); err == nil || err == syscall.EINTR {
+				continue
+			}
+		}
+		m.errno, m.sent = errno, int(n)
+		if errno != 0 {
+			m.sent = 0
+		}
+		return
+	}
+}
+
+func (p *udpPort) writeBatch(o *Outbox, run []queued) {
+	m := o.mm
+	for len(run) > 0 {
+		k := min(len(run), BatchSize)
+		for i := range k {
+			m.iovs[i].Base = unsafe.SliceData(run[i].b)
+			m.iovs[i].SetLen(len(run[i].b))
+			m.hdrs[i].hdr.Namelen = setSockaddr(&m.names[i], run[i].to.Addr)
+		}
+		p.sendAll(o, run[:k])
+		run = run[k:]
+	}
+}
+
+// sendAll sends what is laid out in o.mm. A message that the kernel refuses is
+// told to its observer, and the ones behind it go on.
+func (p *udpPort) sendAll(o *Outbox, run []queued) {
+	m := o.mm
+	m.from, m.n = 0, len(run)
+	for m.from < m.n {
+		if err := p.raw.Control(m.call); err != nil {
+			for i := m.from; i < m.n; i++ {
+				o.failed(&run[i], err)
+			}
+			return
+		}
+		m.from += m.sent
+		if m.errno != 0 {
+			o.failed(&run[m.from], m.errno)
+			m.from++
+		}
+	}
+}
+
+// addrPort reads a socket address without allocating.
+func addrPort(sa *sockaddr) netip.AddrPort {
+	port := (*[2]byte)(unsafe.Pointer(&sa.Port))
+	p := uint16(port[0])<<8 | uint16(port[1])
+	if sa.Family == unix.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(sa)).Addr), p)
+	}
+	a := netip.AddrFrom16(sa.Addr).Unmap()
+	if sa.Scope_id != 0 && a.IsLinkLocalUnicast() {
+		a = a.WithZone(strconv.Itoa(int(sa.Scope_id)))
+	}
+	return netip.AddrPortFrom(a, p)
+}
+
+// setSockaddr writes ap and returns the length of what it wrote.
+func setSockaddr(sa *sockaddr, ap netip.AddrPort) uint32 {
+	a := ap.Addr().Unmap()
+	port := (*[2]byte)(unsafe.Pointer(&sa.Port))
+	port[0], port[1] = byte(ap.Port()>>8), byte(ap.Port())
+	if a.Is4() {
+		sa.Family = unix.AF_INET
+		(*unix.RawSockaddrInet4)(unsafe.Pointer(sa)).Addr = a.As4()
+		return unix.SizeofSockaddrInet4
+	}
+	sa.Family, sa.Addr, sa.Scope_id, sa.Flowinfo = unix.AF_INET6, a.As16(), 0, 0
+	if z := a.Zone(); z != "" {
+		sa.Scope_id = scopeID(z)
+	}
+	return unix.SizeofSockaddrInet6
+}
+
+func scopeID(zone string) uint32 {
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n)
+	}
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index)
+	}
+	return 0
+}
+
+// setUDPOptions prepares a socket before it is bound.
+func setUDPOptions(c syscall.RawConn, v6, share bool, tos int) error {
+	return control(c, func(fd int) error {
+		if share {
+			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+				return err
+			}
+		}
+		for _, opt := range []int{unix.SO_RXQ_OVFL, unix.SO_TIMESTAMPNS} {
+			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, 1); err != nil {
+				return err
+			}
+		}
+		return setTOS(fd, v6, tos)
+	})
+}
+
+func setTOS(fd int, v6 bool, tos int) error {
+	switch {
+	case tos == 0:
+		return nil
+	case v6:
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_TCLASS, tos)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_TOS, tos)
+}
+
+// setBuffers asks for size bytes each way and returns what is in effect for
+// receiving. The forced form needs CAP_NET_ADMIN, the other obeys rmem_max.
+func setBuffers(c syscall.RawConn, size int) (got int) {
+	err := control(c, func(fd int) error {
+		for _, o := range [][2]int{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+			if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[0], size) == nil {
+				continue
+			}
+			if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, o[1], size); err != nil {
+				return err
+			}
+		}
+		v, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+		got = v / 2 // the kernel doubles it for its own use
+		return err
+	})
+	if err != nil {
+		return 0
+	}
+	return got
+}
+
+// control runs f on the descriptor and returns its error or that of reaching it.
+func control(c syscall.RawConn, f func(fd int) error) error {
+	var inner error
+	if err := c.Control(func(fd uintptr) { inner = f(int(fd)) }); err != nil {
+		return err
+	}
+	return inner
+}
