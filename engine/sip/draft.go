@@ -97,13 +97,18 @@ func (d *Draft) RequestURI() []byte {
 }
 
 // SetRequestURI replaces the Request-URI. It refuses what would break the
-// request line; whether a scheme makes sense is the caller's business.
+// request line or is no URI (ParseURI says why); whether a scheme makes sense is
+// the caller's business.
 func (d *Draft) SetRequestURI(uri []byte) error {
 	if !d.msg.request {
 		return ErrNotRequest
 	}
 	if !allOf(uri, clURI) {
 		return ErrRequestURI
+	}
+	var u URI
+	if err := ParseURI(uri, &u); err != nil {
+		return err
 	}
 	d.ruri, d.hasRURI = d.put(uri), true
 	d.version++

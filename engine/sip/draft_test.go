@@ -251,6 +251,8 @@ func TestDraftRefuses(t *testing.T) {
 		"URI with space":      {d.SetRequestURI(b("sip:a b")), sip.ErrRequestURI},
 		"URI with CRLF":       {d.SetRequestURI(b("sip:a\r\nX: y")), sip.ErrRequestURI},
 		"URI with NUL":        {d.SetRequestURI(b("sip:a\x00")), sip.ErrRequestURI},
+		"URI without scheme":  {d.SetRequestURI(b("bob")), sip.ErrURIScheme},
+		"URI with a bad port": {d.SetRequestURI(b("sip:a@b:99999")), sip.ErrURIPort},
 		"URI empty":           {d.SetRequestURI(nil), sip.ErrRequestURI},
 		"status of a request": {d.SetStatus(200, nil), sip.ErrStatus},
 	} {

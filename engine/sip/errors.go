@@ -7,7 +7,7 @@ import (
 
 // ParseError says what is wrong with a message and what its sender deserves.
 type ParseError struct {
-	Code    int    // the SIP status for a request so broken: 400, 413, 505, 513
+	Code    int    // the SIP status for a request so broken: 400, 414, 505, 513
 	Reason  string // reason phrase of Code
 	Detail  string // what is wrong and what would be right, for the log
 	Header  string // name of the header field at fault, "" when none

@@ -97,7 +97,7 @@ func (p *parser) startLine() int {
 		return 0
 	}
 	if end > p.lim.MaxLine {
-		p.fail(513, "", "start line is longer than the limit")
+		p.fail(414, "", "start line is longer than the limit")
 	}
 	p.lines = 1
 	line := p.b[:end-1]

@@ -220,6 +220,7 @@ func TestRefused(t *testing.T) {
 		{"version 3", strings.Replace(request("", ""), "com SIP/2.0", "com SIP/3.0", 1), 505, true},
 		{"version x", strings.Replace(request("", ""), "com SIP/2.0", "com HTTP/1.1", 1), 400, true},
 		{"long line", request("X-A: "+strings.Repeat("a", 17000)+"\r\n", ""), 513, true},
+		{"long URI", strings.Replace(request("", ""), "sip:bob", "sip:"+strings.Repeat("b", 17000), 1), 414, true},
 		{"many headers", request(strings.Repeat("a: b\r\n", 1001), ""), 400, true},
 		{"too large", request("", strings.Repeat("a", 66000)), 513, false},
 	}
