@@ -1,0 +1,224 @@
+package txn
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"strconv"
+
+	"github.com/luasips/luasips/engine/api"
+	"github.com/luasips/luasips/engine/sip"
+)
+
+// largeUDP is the size above which a request goes by a stream where it may
+// (RFC 3261 §18.1.1), bytes.
+const largeUDP = 1300
+
+var errNoSocket = errors.New("no socket of ours speaks that protocol and address family")
+
+// newBranch makes a branch of t; nil when it may have no more.
+func (t *transaction) newBranch() *branch {
+	if int(t.branches) >= t.cfg.MaxBranches || t.branches == maxBranch {
+		return nil
+	}
+	b := t.l.takeBranch()
+	b.tx, b.index = t, t.branches
+	b.invite = t.method == sip.INVITE
+	b.resendAt, b.timeoutAt, b.cancelAt = never, never, never
+	t.branches++
+	t.live.list = append(t.live.list, b)
+	return b
+}
+
+// aim points the branch at a hop: the socket that it leaves by is chosen
+// (forced socket, bond, flow, the socket the request came by, or what the
+// transport picks). False when there is none.
+func (b *branch) aim(h api.Hop) bool {
+	var ok bool
+	b.dest, ok = b.tx.l.destOf(h, &b.to, b.tx.live.source.Socket)
+	return ok
+}
+
+// destOf is the Dest of a hop with its socket chosen.
+func (l *Layer) destOf(h api.Hop, to *api.Target, in *api.Socket) (api.Dest, bool) {
+	d := api.Dest{Proto: h.Proto, Addr: h.Addr, Flow: to.Flow}
+	v6 := h.Addr.Addr().Is6() && !h.Addr.Addr().Is4In6()
+	switch {
+	case to.Socket != nil:
+		d.Socket = to.Socket
+		if to.Socket.Proto != h.Proto {
+			d.Socket = nil
+		}
+	case to.Bond != "":
+		s, refuse := l.host.PickBond(to.Bond, h.Proto, v6)
+		if s == nil && refuse {
+			return d, false
+		}
+		d.Socket = s
+	case in != nil && in.Proto == h.Proto && in.Addr.Addr().Is6() == v6:
+		d.Socket = in
+	}
+	if d.Socket == nil {
+		d.Socket = l.host.Out().Pick(d)
+	}
+	return d, d.Socket != nil
+}
+
+// compose is the branch's request as it goes out: the hooks that need the
+// socket, the lines of AddHeaders, and our Via on top (RFC 3261 §16.6 item 8).
+// The draft is the layer's and valid until the next compose.
+func (b *branch) compose() *sip.Draft {
+	l, lv := b.tx.l, b.tx.live
+	d := &l.scratch
+	d.CopyFrom(&b.draft)
+	lv.state.OnSend(d, lv.source.Socket, b.dest.Socket)
+	if len(lv.headers) > 0 {
+		l.logEdit(d.AppendLines(lv.headers))
+	}
+	l.addVia(d, b.dest, &lv.state, branchID{worker: uint16(l.host.Worker()), index: b.tx.index, label: b.tx.label, branch: b.index, loop: lv.loop})
+	return d
+}
+
+// addVia puts our Via on top and, on a stream, sees to Content-Length.
+func (l *Layer) addVia(d *sip.Draft, to api.Dest, st *api.State, id branchID) {
+	v := append(l.bytes[:0], "SIP/2.0/"...)
+	v = append(v, to.Proto.Via()...)
+	v = append(v, ' ')
+	v = appendSentBy(v, to.Socket, st)
+	v = append(v, ";branch="...)
+	v = id.append(v, &l.key)
+	if st.AddLocalRport {
+		v = append(v, ";rport"...)
+	}
+	l.bytes = v
+	l.logEdit(d.Prepend(sip.HdrVia, v))
+	if to.Proto.Stream() {
+		d.EnsureContentLength()
+	}
+}
+
+// appendSentBy writes the socket's sent-by, or what set_advertised_address and
+// _port put in its place.
+func appendSentBy(v []byte, s *api.Socket, st *api.State) []byte {
+	if st.AdvHost == "" && st.AdvPort == 0 {
+		return append(v, s.SentBy...)
+	}
+	host, port := s.Host, s.Port
+	if st.AdvHost != "" {
+		host = st.AdvHost
+	}
+	if st.AdvPort != 0 {
+		port = st.AdvPort
+	}
+	v = append(v, host...)
+	if port != 0 {
+		v = append(v, ':')
+		v = strconv.AppendUint(v, uint64(port), 10)
+	}
+	return v
+}
+
+// logEdit logs an edit that the draft refused. The text put together here is
+// checked before, so it tells of a hook's or a peer's oddity.
+func (l *Layer) logEdit(err error) {
+	if err != nil {
+		l.host.Log(nil, api.LevelWarn, "header edit refused", api.Field{Key: "error", Value: err})
+	}
+}
+
+// send sends the request for the first time and starts its timers. A large one
+// goes by TCP where UDP was not asked for, with UDP as the next hop to try
+// (RFC 3261 §18.1.1).
+func (b *branch) send() error {
+	out := b.tx.l.host.Out()
+	buf := b.compose().Serialise(out.Buffer())
+	if len(buf) > largeUDP && b.dest.Proto == api.ProtoUDP && b.toStream() {
+		buf = b.compose().Serialise(buf[:0])
+	}
+	b.start()
+	if err := out.Send(b.dest, buf, b.observer()); err != nil {
+		b.stop()
+		return err
+	}
+	return nil
+}
+
+// toStream turns a UDP branch into a TCP one when the URI left the choice to
+// us and a TCP socket of the family exists.
+func (b *branch) toStream() bool {
+	if b.to.Socket != nil || namesTransport(b.nextURI()) {
+		return false
+	}
+	was := b.dest
+	if !b.aim(api.Hop{Proto: api.ProtoTCP, Addr: was.Addr}) {
+		b.dest = was
+		return false
+	}
+	b.hops = append([]api.Hop{{Proto: api.ProtoUDP, Addr: was.Addr}}, b.hops...)
+	return true
+}
+
+func namesTransport(uri []byte) bool {
+	var u sip.URI
+	return sip.ParseURI(uri, &u) != nil || u.Transport() != nil
+}
+
+// transmit sends the request again, byte for byte as before.
+func (b *branch) transmit() error {
+	out := b.tx.l.host.Out()
+	return out.Send(b.dest, b.compose().Serialise(out.Buffer()), b.observer())
+}
+
+// replyDest is where responses to a request go (RFC 3261 §18.2.2, RFC 3581
+// §4): over the connection it came by, or over UDP to maddr, or to the source
+// address, and the source port where rport or force_rport ask for it.
+func replyDest(via *sip.Via, src *api.Source, forceRport bool) api.Dest {
+	d := api.Dest{Proto: src.Socket.Proto, Socket: src.Socket, Flow: src.Flow}
+	port := via.Port
+	if port == 0 {
+		port = d.Proto.DefaultPort()
+	}
+	d.Addr = netip.AddrPortFrom(src.Remote.Addr(), port)
+	if d.Proto.Stream() {
+		return d
+	}
+	if len(via.Maddr) > 0 {
+		if a, err := sip.ParseAddr(via.Maddr); err == nil {
+			d.Addr = netip.AddrPortFrom(a, port)
+			return d
+		}
+	}
+	if via.HasRPort || forceRport {
+		d.Addr = src.Remote
+	}
+	return d
+}
+
+// setReceived notes on the request's top Via where it came from
+// (RFC 3261 §18.2.1, RFC 3581 §4); force adds rport where none was asked for.
+func (l *Layer) setReceived(d *sip.Draft, src *api.Source, force bool) {
+	l.logEdit(d.SetReceived(src.Remote))
+	if !force {
+		return
+	}
+	via, err := d.Via()
+	if err != nil || via.HasRPort {
+		return
+	}
+	pos, h, ok := d.FindID(sip.HdrVia)
+	if !ok {
+		return
+	}
+	v := append(l.bytes[:0], via.Line...)
+	if len(via.Received) == 0 {
+		v = append(v, ";received="...)
+		v = src.Remote.Addr().Unmap().AppendTo(v)
+	}
+	v = append(v, ";rport="...)
+	v = strconv.AppendUint(v, uint64(src.Remote.Port()), 10)
+	if i := bytes.Index(h.Value, via.Line); i >= 0 {
+		v = append(v, h.Value[i+len(via.Line):]...)
+	}
+	l.bytes = v
+	l.logEdit(d.SetAt(pos, v))
+}

@@ -1,0 +1,244 @@
+package txn
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/luasips/luasips/engine/api"
+	"github.com/luasips/luasips/engine/sip"
+)
+
+// StatelessReply answers c's request without a transaction (OpenSIPS
+// sl_send_reply, RFC 3261 §8.2.7). The To tag is a function of the request, so
+// that a retransmission gets the same. In an error route c's message may be one
+// that did not parse.
+func (l *Layer) StatelessReply(c *api.Ctx, code int, reason string, o *api.ReplyOptions) error {
+	if c.Msg == nil || c.Msg.Message() == nil || !c.Msg.IsRequest() {
+		return errNoRequest
+	}
+	if code < 100 || code > 699 {
+		return sip.ErrStatus
+	}
+	m := c.Msg.Message()
+	if m.Method() == sip.ACK {
+		return errACK
+	}
+	via, err := m.Via()
+	if err != nil {
+		return err
+	}
+	key := l.requestKey(m, via, m.Method())
+	if m.Method() == sip.CANCEL { // §9.2: the tag of the INVITE's responses
+		key = l.requestKey(m, via, sip.INVITE)
+	}
+	var tag [tagLen]byte
+	so := l.replyOptions(c.State, o, l.tag(tag[:0], key), &c.Source)
+	out := l.host.Out()
+	b := sip.AppendReply(out.Buffer(), m, code, reason, &so)
+	c.State.ReplyHeaders = c.State.ReplyHeaders[:0]
+	c.Done |= api.ActionProvision
+	if code >= 200 {
+		c.Done |= api.ActionReplied
+	}
+	return out.Send(replyDest(via, &c.Source, c.State.AddRport), b, nil)
+}
+
+// StatelessForward sends c's request on to t without a transaction (OpenSIPS
+// forward, and the ACK to a 2xx): RFC 3261 §16.11. It parks when the name is
+// not in the cache. c.Msg keeps the edits of the script alone.
+func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
+	if c.Msg == nil || !c.Msg.IsRequest() {
+		return errNoRequest
+	}
+	var d sip.Draft
+	d.CopyFrom(c.Msg)
+	if err := l.prepareStateless(c, &d, t); err != nil {
+		return err
+	}
+	uri := nextHopURI(&d)
+	if t.Duri != "" {
+		uri = []byte(t.Duri)
+	}
+	if !usable(uri) {
+		return sip.ErrURIScheme
+	}
+	to, err := l.destination(c, uri, t)
+	if err != nil {
+		return err
+	}
+	c.State.OnSend(&d, c.Source.Socket, to.Socket)
+	l.addVia(&d, to, c.State, l.statelessID(c.Msg.Message()))
+	c.Done |= api.ActionRelayed
+	out := l.host.Out()
+	return out.Send(to, d.Serialise(out.Buffer()), nil)
+}
+
+// prepareStateless applies RFC 3261 §16.6 items 2, 3 and 6 to a request that
+// is forwarded without a transaction.
+func (l *Layer) prepareStateless(c *api.Ctx, d *sip.Draft, t *api.Target) error {
+	if t.URI != "" && t.URI != string(d.RequestURI()) {
+		if err := d.SetRequestURI([]byte(t.URI)); err != nil {
+			return err
+		}
+	}
+	cleanRequestURI(l, d)
+	if n, present, err := d.MaxForwards(); err == nil && present && n == 0 && !hopsTouched(d) {
+		return errHops
+	}
+	countHop(l, d)
+	l.setReceived(d, &c.Source, c.State.AddRport)
+	if t.Path != "" {
+		l.logEdit(d.Prepend(sip.HdrRoute, []byte(t.Path)))
+	}
+	strictRoute(l, d)
+	return nil
+}
+
+// destination resolves a URI to one place, always the first of its hops that
+// we can send to, so that a retransmission goes the same way (RFC 3263 §4.3).
+func (l *Layer) destination(c *api.Ctx, uri []byte, t *api.Target) (api.Dest, error) {
+	q, hop, numeric := l.question(uri, t)
+	if numeric {
+		return l.firstOf([]api.Hop{hop}, t, c.Source.Socket)
+	}
+	hops, ok, err := l.host.Resolver().Cached(q)
+	if !ok {
+		missing := []lookup{{q: q}}
+		l.parkToResolve(c, missing)
+		hops, err = missing[0].hops, missing[0].err
+	}
+	if err != nil {
+		return api.Dest{}, err
+	}
+	return l.firstOf(hops, t, c.Source.Socket)
+}
+
+func (l *Layer) firstOf(hops []api.Hop, t *api.Target, in *api.Socket) (api.Dest, error) {
+	for _, h := range hops {
+		if d, ok := l.destOf(h, t, in); ok {
+			return d, nil
+		}
+	}
+	return api.Dest{}, errNoSocket
+}
+
+// statelessID is a branch that is a pure function of the request and our
+// secret (RFC 3261 §16.11): of the branch received where it has the cookie,
+// else of what RFC 2543 requests are matched by.
+func (l *Layer) statelessID(m *sip.Message) branchID {
+	b := l.bytes[:0]
+	if via, err := m.Via(); err == nil {
+		if via.HasCookie() {
+			b = lower(lower(b, via.Branch), via.Host)
+			b = binary.BigEndian.AppendUint16(b, via.Port)
+		} else {
+			b = legacyKey(b, m, via)
+		}
+	}
+	l.bytes = b
+	h := l.key.sum(b)
+	return branchID{stateless: true, worker: uint16(l.host.Worker()), index: uint32(h) & maxIndex, label: uint32(h >> 32),
+		branch: uint16(h >> 24), loop: l.loopHash(m)}
+}
+
+// relayStateless passes on the response to a request that was forwarded
+// without a transaction (RFC 3261 §16.11, §18.2.2): to where the next Via says.
+func (l *Layer) relayStateless(in *api.Incoming) {
+	d := &l.response
+	d.Init(&in.Msg)
+	if !dropTopVia(l, d) {
+		return
+	}
+	via, err := d.Via()
+	if err != nil {
+		return
+	}
+	to := api.Dest{Proto: in.Source.Socket.Proto}
+	if p, ok := api.ParseProtoBytes(via.Transport); ok {
+		to.Proto = p
+	}
+	host, port := via.Host, via.Port
+	switch {
+	case len(via.Maddr) > 0 && !to.Proto.Stream():
+		host = via.Maddr
+	case len(via.Received) > 0:
+		host = via.Received
+		if via.RPort != 0 {
+			port = via.RPort
+		}
+	}
+	if port == 0 {
+		port = to.Proto.DefaultPort()
+	}
+	addr, err := sip.ParseAddr(host)
+	if err != nil {
+		l.resolveReply(in, string(host), via.Port, to)
+		return
+	}
+	to.Addr = netip.AddrPortFrom(addr, port)
+	l.sendReplyTo(in, to)
+}
+
+// sendReplyTo sends a stateless response, by way of onreply_route.main where
+// the script has one.
+func (l *Layer) sendReplyTo(in *api.Incoming, to api.Dest) {
+	if s := in.Source.Socket; s.Proto == to.Proto && s.Addr.Addr().Is4() == to.Addr.Addr().Is4() {
+		to.Socket = s
+	} else if to.Socket = l.host.Out().Pick(to); to.Socket == nil {
+		l.sendFailed(errNoSocket)
+		return
+	}
+	s := l.host.Script()
+	if !s.HasReply() && !l.host.Waiting(in.Msg.CallID()) {
+		d := &l.response
+		d.Init(&in.Msg)
+		l.sendStateless(d, to)
+		return
+	}
+	in.Retain()
+	ok := l.host.Schedule(in.Msg.CallID(), len(in.Buf), func() {
+		defer in.Release()
+		c := l.host.NewCtx(api.RouteReply)
+		defer l.host.FreeCtx(c)
+		c.Route, c.Source, c.ReplyCode = "main", in.Source, in.Msg.StatusCode()
+		c.Msg.Init(&in.Msg)
+		v := api.VerdictNone
+		if s.HasReply() {
+			v = s.Reply(c)
+		}
+		if v == api.VerdictError {
+			c.Msg.Init(&in.Msg)
+		}
+		if v != api.VerdictDrop || in.Msg.StatusCode() >= 200 {
+			l.sendStateless(c.Msg, to)
+		}
+	})
+	if !ok {
+		in.Release()
+	}
+}
+
+func (l *Layer) sendStateless(d *sip.Draft, to api.Dest) {
+	if dropTopVia(l, d) {
+		out := l.host.Out()
+		l.sendFailed(out.Send(to, d.Serialise(out.Buffer()), nil))
+	}
+}
+
+// resolveReply finds the address of a sent-by that is a name (RFC 3263 §5).
+func (l *Layer) resolveReply(in *api.Incoming, host string, port uint16, to api.Dest) {
+	q := api.Query{Host: host, Port: port, Transport: to.Proto}
+	l.reach(&q)
+	in.Retain()
+	l.host.Resolver().ResolveAsync(q, func(hops []api.Hop, err error) {
+		l.host.Post(func() {
+			defer in.Release()
+			if err != nil || len(hops) == 0 {
+				l.host.Log(nil, api.LevelInfo, "response not sent: sent-by does not resolve", api.Field{Key: "host", Value: host})
+				return
+			}
+			to.Addr = hops[0].Addr
+			l.sendReplyTo(in, to)
+		})
+	})
+}
