@@ -60,7 +60,7 @@ func routes(d *sip.Draft) ([]hop, error) {
 			if _, err := sip.ParseNameAddr(v, &n); err != nil {
 				return nil, err
 			}
-			x := hop{pos: pos, value: string(bytes.TrimSpace(v)), uri: string(n.Addr)}
+			x := hop{pos: pos, value: unfold(v), uri: string(n.Addr)}
 			if err := sip.ParseURI([]byte(x.uri), &x.u); err != nil {
 				return nil, err
 			}
@@ -121,13 +121,24 @@ func (r *routing) toStrict(next *hop, taken int) modules.Ret {
 	return modules.Yes()
 }
 
+// unfold is a header value on one line (RFC 3261 §7.3.1).
+func unfold(b []byte) string {
+	line := bytes.Clone(bytes.TrimSpace(b))
+	for i, c := range line {
+		if c == '\r' || c == '\n' {
+			line[i] = ' '
+		}
+	}
+	return string(line)
+}
+
 // appendRoute puts a value behind the last Route.
 func appendRoute(d *sip.Draft, value string) error {
 	var last sip.Pos
 	var before string
 	for pos, h := range d.Headers() {
 		if h.ID == sip.HdrRoute {
-			last, before = pos, string(h.Value)
+			last, before = pos, unfold(h.Value)
 		}
 	}
 	if before == "" {

@@ -69,6 +69,9 @@ func TestLooseRoute(t *testing.T) {
 		{"from a strict router, target lost", "sip:127.0.0.1:5060;r2=on;lr", "b", []string{out}, false, "no_target", "sip:127.0.0.1:5060;r2=on;lr", []string{out}, "", 1},
 		{"in-dialog to our address", "sip:127.0.0.1:5060", "b", []string{mine}, true, "", "sip:127.0.0.1:5060", nil, "", 0},
 		{"GRUU of ours", "sip:127.0.0.1:5060;lr;gr=x", "b", []string{mine}, true, "", "sip:127.0.0.1:5060;lr;gr=x", nil, "", 0},
+		{"folded", uas, "b", []string{mine + ",\n " + next + ";x\n ;y," + third}, true, "", uas, []string{next + ";x   ;y, " + third}, "sip:p2.example.com;lr", 0},
+		{"folded, next is strict", uas, "b", []string{mine, "<sip:strict.example.com>", third + ",\n " + next}, true, "",
+			"sip:strict.example.com", []string{third + ",   " + next + ", <" + uas + ">"}, "", 0},
 		{"broken Route", uas, "b", []string{"<sip:127.0.0.1"}, false, "bad_route", uas, []string{"<sip:127.0.0.1"}, "", -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
