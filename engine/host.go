@@ -9,53 +9,55 @@ import (
 )
 
 // host is what handlers and module functions see of a worker: api.Host.
-type host struct{ *Worker }
+type host struct{ w *Worker }
 
 var _ api.Host = (*host)(nil)
 
-func (h *host) Worker() int               { return h.id }
-func (h *host) Workers() int              { return len(h.engine.workers) }
-func (h *host) Now() time.Time            { return h.now }
-func (h *host) Go(name string, fn func()) { h.engine.Go(name, fn) }
+func (h *host) Worker() int               { return h.w.id }
+func (h *host) Workers() int              { return len(h.w.engine.workers) }
+func (h *host) Now() time.Time            { return h.w.now }
+func (h *host) Go(name string, fn func()) { h.w.engine.Go(name, fn) }
 func (h *host) Post(worker int, fn func()) {
-	h.engine.Post(worker, fn)
+	h.w.engine.Post(worker, fn)
 }
 
-func (h *host) Transaction(c *api.Ctx) (api.Transaction, error) { return h.layer.Transaction(c) }
-func (h *host) Lookup(c *api.Ctx) api.Transaction               { return h.layer.Lookup(c) }
+func (h *host) Transaction(c *api.Ctx) (api.Transaction, error) { return h.w.layer.Transaction(c) }
+func (h *host) Lookup(c *api.Ctx) api.Transaction               { return h.w.layer.Lookup(c) }
 func (h *host) StatelessReply(c *api.Ctx, code int, reason string, o *api.ReplyOptions) error {
-	return h.layer.StatelessReply(c, code, reason, o)
+	return h.w.layer.StatelessReply(c, code, reason, o)
 }
 func (h *host) StatelessForward(c *api.Ctx, t *api.Target) error {
-	return h.layer.StatelessForward(c, t)
+	return h.w.layer.StatelessForward(c, t)
 }
-func (h *host) NewRequest(c *api.Ctx, r *api.NewRequest) error { return h.layer.NewRequest(c, r) }
+func (h *host) NewRequest(c *api.Ctx, r *api.NewRequest) error { return h.w.layer.NewRequest(c, r) }
 
 func (h *host) IsMyself(name string, port uint16, p api.Proto) bool {
-	return h.engine.transport.IsMyself(name, port, p)
+	return h.w.engine.transport.IsMyself(name, port, p)
 }
-func (h *host) Sockets() []*api.Socket { return h.engine.transport.Sockets() }
+func (h *host) Sockets() []*api.Socket { return h.w.engine.transport.Sockets() }
 func (h *host) FindSocket(s string) (*api.Socket, string, error) {
-	return h.engine.transport.FindSocket(s)
+	return h.w.engine.transport.FindSocket(s)
 }
-func (h *host) BondHas(bond string, s *api.Socket) bool { return h.engine.transport.BondHas(bond, s) }
-func (h *host) CloseFlow(f api.Flow) bool               { return h.engine.transport.CloseFlow(f) }
-func (h *host) FlowTo(addr string) api.Flow             { return h.engine.transport.FlowTo(addr) }
-func (h *host) Resolver() api.Resolver                  { return h.engine.resolver }
+func (h *host) BondHas(bond string, s *api.Socket) bool { return h.w.engine.transport.BondHas(bond, s) }
+func (h *host) CloseFlow(f api.Flow) bool               { return h.w.engine.transport.CloseFlow(f) }
+func (h *host) FlowTo(addr string) api.Flow             { return h.w.engine.transport.FlowTo(addr) }
+func (h *host) Resolver() api.Resolver                  { return h.w.engine.resolver }
 
 func (h *host) FlagBit(name string, branch bool) (int, error) {
-	return h.engine.flags.bit(name, branch)
+	return h.w.engine.flags.bit(name, branch)
 }
-func (h *host) FlagName(bit int, branch bool) string { return h.engine.flags.name(bit, branch) }
+func (h *host) FlagName(bit int, branch bool) string { return h.w.engine.flags.name(bit, branch) }
 
-func (h *host) Setting(name string) any { return h.engine.Setting(name) }
+func (h *host) Setting(name string) any { return h.w.engine.Setting(name) }
 
 func (h *host) RaiseEvent(name string, params map[string]any) {
-	h.engine.RaiseEvent(name, params)
+	h.w.engine.RaiseEvent(name, params)
 }
 
+func (h *host) Park(c *api.Ctx, fn func()) { h.w.Park(c, fn) }
+
 func (h *host) Log(c *api.Ctx, level api.Level, msg string, fields ...api.Field) {
-	h.writeLog(c, "script", level, msg, fields)
+	h.w.writeLog(c, "script", level, msg, fields)
 }
 
 // Setting reads config{} of the live script; nil when it was not set.
@@ -89,28 +91,33 @@ func (e *Engine) RaiseEvent(name string, params map[string]any) {
 }
 
 // txnHost is what the transaction layer sees of a worker: txn.Host.
-type txnHost struct{ *Worker }
+type txnHost struct{ w *Worker }
 
 var _ txn.Host = (*txnHost)(nil)
 
-func (h *txnHost) Worker() int            { return h.id }
-func (h *txnHost) Now() time.Time         { return h.now }
-func (h *txnHost) Out() api.Outbox        { return h.out }
-func (h *txnHost) Resolver() api.Resolver { return h.engine.resolver }
-func (h *txnHost) Script() api.Script     { return h.program.Script(h.id) }
-func (h *txnHost) APIHost() api.Host      { return h.apiHost }
-func (h *txnHost) Post(fn func())         { h.engine.Post(h.id, fn) }
-func (h *txnHost) Sockets() []*api.Socket { return h.engine.transport.Sockets() }
+func (h *txnHost) Worker() int            { return h.w.id }
+func (h *txnHost) Now() time.Time         { return h.w.now }
+func (h *txnHost) Out() api.Outbox        { return h.w.out }
+func (h *txnHost) Resolver() api.Resolver { return h.w.engine.resolver }
+func (h *txnHost) Script() api.Script     { return h.w.program.Script(h.w.id) }
+func (h *txnHost) APIHost() api.Host      { return h.w.apiHost }
+func (h *txnHost) Post(fn func())         { h.w.engine.Post(h.w.id, fn) }
+func (h *txnHost) Sockets() []*api.Socket { return h.w.engine.transport.Sockets() }
 func (h *txnHost) IsMyself(name string, port uint16, p api.Proto) bool {
-	return h.engine.transport.IsMyself(name, port, p)
+	return h.w.engine.transport.IsMyself(name, port, p)
 }
 func (h *txnHost) PickBond(bond string, p api.Proto, v6 bool) (*api.Socket, bool) {
-	return h.engine.transport.PickBond(bond, p, v6)
+	return h.w.engine.transport.PickBond(bond, p, v6)
 }
-func (h *txnHost) NewCtx(kind api.Route) *api.Ctx { return h.newCtx(kind) }
-func (h *txnHost) FreeCtx(c *api.Ctx)             { h.freeCtx(c) }
+func (h *txnHost) Park(c *api.Ctx, fn func()) { h.w.Park(c, fn) }
+func (h *txnHost) Waiting(callID []byte) bool { return h.w.Waiting(callID) }
+func (h *txnHost) Schedule(callID []byte, size int, job func()) bool {
+	return h.w.Schedule(callID, size, job)
+}
+func (h *txnHost) NewCtx(kind api.Route) *api.Ctx { return h.w.newCtx(kind) }
+func (h *txnHost) FreeCtx(c *api.Ctx)             { h.w.freeCtx(c) }
 func (h *txnHost) Log(c *api.Ctx, level api.Level, msg string, f ...api.Field) {
-	h.writeLog(c, "tm", level, msg, f)
+	h.w.writeLog(c, "tm", level, msg, f)
 }
 
 // newCtx is a Ctx with Host, Msg, State and Target set.
