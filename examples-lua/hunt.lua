@@ -19,8 +19,10 @@ function route.main(msg)
   end
   if msg.rm == "CANCEL" then return tm.t_check_trans() and tm.t_relay() end
   if sipmsgops.has_totag() then
-    if rr.loose_route() or msg.rm == "ACK" then return route.relay(msg) end
-    return signaling.send_reply(404, "Not here")
+    if not rr.loose_route() and core.is_myself(msg.rd, msg.rp) then
+      return msg.rm ~= "ACK" and signaling.send_reply(404, "Not here")
+    end
+    return route.relay(msg)
   end
   if msg.rm ~= "INVITE" then return signaling.send_reply(405, "Method Not Allowed") end
 

@@ -29,10 +29,12 @@ function route.main(msg)
   return route.relay(msg)
 end
 
--- Requests inside a call carry a Route header that names us.
+-- Requests inside a call carry a Route header that names us; loose_route()
+-- takes it off and prepares the next hop. Without one they go where the request
+-- URI says, unless that is us: then there is nobody to send them to.
 function route.in_dialog(msg)
-  if not rr.loose_route() and msg.rm ~= "ACK" then
-    return signaling.send_reply(404, "Not here")
+  if not rr.loose_route() and core.is_myself(msg.rd, msg.rp) then
+    return msg.rm ~= "ACK" and signaling.send_reply(404, "Not here")
   end
   return route.relay(msg)
 end
