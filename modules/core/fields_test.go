@@ -37,6 +37,10 @@ func load(t *testing.T) *moduletest.Loaded {
 	h := moduletest.NewHost(t)
 	h.Mine = []string{"example.org"}
 	h.Bonds = map[string][]int{"lan": {0, 1}}
+	return loadOn(t, h)
+}
+
+func loadOn(t *testing.T, h *moduletest.Host) *moduletest.Loaded {
 	return moduletest.Load(t, h, core.Module(), nil)
 }
 
