@@ -14,7 +14,7 @@ const elsewhere = "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n"
 // come before: 200, and the call is marked (DESIGN: only Lua waits).
 func (l *Layer) cancelAtOnce(in *api.Incoming, via *sip.Via) bool {
 	t := l.requests.find(l.requestKey(&in.Msg, via, sip.INVITE))
-	if t == nil || t.parks == 0 && !t.cancelled && !l.queued(t) {
+	if t == nil || !t.cancelled && !l.queued(t) && (t.parks == 0 || t.live == nil) {
 		return false
 	}
 	l.answerCancel(in, t)
@@ -22,11 +22,12 @@ func (l *Layer) cancelAtOnce(in *api.Incoming, via *sip.Via) bool {
 	return true
 }
 
-// queued tells that the request's script has not begun or not ended.
+// queued tells that the request's script has not begun or not ended, and has
+// not sent the request on without a transaction: then the CANCEL must follow it.
 func (l *Layer) queued(t *transaction) bool {
 	for i := range l.active {
-		if l.active[i].tx == t {
-			return true
+		if r := &l.active[i]; r.tx == t {
+			return t.live != nil || r.c.Done&api.ActionRelayed == 0
 		}
 	}
 	return false

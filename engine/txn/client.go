@@ -11,18 +11,21 @@ func (b *branch) schedule() {
 	b.tx.l.wheel.set(&b.timer, min(b.resendAt, b.timeoutAt, b.cancelAt))
 }
 
-// expire runs the deadlines that have passed.
+// expire runs the deadlines that have passed. The end comes before a resend.
 func (b *branch) expire(now time.Duration) {
-	if b.resendAt <= now {
-		b.resend(now)
-	}
-	if b.cancelAt <= now {
-		b.resendCancel(now)
-	}
 	if b.timeoutAt <= now {
 		b.timeoutAt = never
 		b.timedOut()
 		return
+	}
+	serial := b.serial
+	if b.resendAt <= now {
+		if b.resend(now); b.serial != serial { // it failed, and that ended the transaction
+			return
+		}
+	}
+	if b.cancelAt <= now {
+		b.resendCancel(now)
 	}
 	b.schedule()
 }
@@ -226,6 +229,7 @@ func (b *branch) tryNextHop() bool {
 	}
 	n.draft.CopyFrom(&b.draft)
 	n.to, n.breadth, n.onReply = b.to, b.breadth, retained(b.onReply)
+	n.strict, n.noStream = b.strict, b.noStream
 	b.breadth, b.moved = 0, true
 	n.dest, n.hops = b.dest, b.hops
 	for len(n.hops) > 0 {

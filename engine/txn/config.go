@@ -35,6 +35,8 @@ type Config struct {
 	// Secret keys the branch values and tags made here. It is read by New
 	// alone: a layer keeps the one it began with.
 	Secret [16]byte
+
+	server []byte // ServerHeader, nil when empty
 }
 
 // DefaultConfig are the values of RFC 3261, with OpenSIPS's fr_timeout (30 s)
@@ -66,6 +68,9 @@ func (c *Config) filled() *Config {
 	}
 	if d.MaxBranches <= 0 || d.MaxBranches > maxBranch+1 {
 		d.MaxBranches = maxBranch + 1
+	}
+	if d.ServerHeader != "" {
+		d.server = []byte(d.ServerHeader)
 	}
 	return &d
 }

@@ -126,5 +126,9 @@ func (t *transaction) Replicate(c *api.Ctx, uri string, flags api.RelayFlags) ap
 	if o.OK() {
 		c.Done |= api.ActionRelayed
 	}
+	if t.pendingBranches() == 0 && !t.final { // a replica answers nobody
+		t.endAt = t.l.now() + 64*t.cfg.T1
+		t.schedule()
+	}
 	return o
 }

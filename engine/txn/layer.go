@@ -19,9 +19,10 @@ type Layer struct {
 	epoch time.Time
 	wheel wheel
 
-	requests table          // server transactions and pending entries
-	slots    []*transaction // by branchID.index
-	unused   []uint32       // indices of slots that are free
+	requests table                   // server transactions and pending entries
+	merges   map[uint64]*transaction // relayed requests outside dialogs, by loop hash and method
+	slots    []*transaction          // by branchID.index
+	unused   []uint32                // indices of slots that are free
 	label    uint32
 	serial   uint64
 	active   []running // requests whose script has not ended, newest last
@@ -48,7 +49,7 @@ type running struct {
 // here alone.
 func New(h Host, cfg *Config) *Layer {
 	return &Layer{host: h, cfg: cfg.filled(), key: newHashKey(&cfg.Secret), seed: maphash.MakeSeed(),
-		epoch: h.Now(), label: rand.Uint32()}
+		epoch: h.Now(), merges: make(map[uint64]*transaction), label: rand.Uint32()}
 }
 
 // SetConfig replaces the settings for transactions that begin from now on.

@@ -67,6 +67,11 @@ func (t *transaction) dropLive() {
 	release(lv.onBranch)
 	release(lv.onFailure)
 	release(lv.onReply)
+	if lv.merge != 0 {
+		if t.l.merges[lv.merge] == t {
+			delete(t.l.merges, lv.merge)
+		}
+	}
 	lv.in.Release()
 	t.live = nil
 	t.l.putLive(lv)

@@ -10,6 +10,7 @@ import (
 
 var (
 	errHops      = errors.New("Max-Forwards is 0: the request must not be forwarded")
+	errCancelled = errors.New("a CANCEL came for this request: it is not sent on")
 	errNewMethod = errors.New("a request of our own cannot be an ACK or a CANCEL: these belong to an INVITE")
 )
 

@@ -82,6 +82,10 @@ func (t *transaction) launch(c *api.Ctx, set []*branch, flags api.RelayFlags, h 
 		}
 	}
 	o := t.prepareAll(c, set)
+	if !o.OK() && !t.cancelled {
+		void(set)
+		return o
+	}
 	if o.OK() {
 		o = t.resolveAll(c, set)
 	}
@@ -116,7 +120,7 @@ func (t *transaction) mayRelay() api.Outcome {
 // since it may fork, 4 (RFC 5393 §4.2).
 func (t *transaction) validate(c *api.Ctx) api.Outcome {
 	lv := t.live
-	if n, present, err := c.Msg.MaxForwards(); err == nil && present && n == 0 && !hopsTouched(c.Msg) {
+	if n, present, err := c.Msg.MaxForwards(); err == nil && present && n == 0 && !hopsTouched(c.Msg, &lv.in.Msg) {
 		t.refuse(c, 483, "", nil)
 		return outcomeHops
 	}
@@ -135,6 +139,10 @@ func (t *transaction) validate(c *api.Ctx) api.Outcome {
 			t.refuse(c, 482, "", nil)
 			return outcomeLoop
 		}
+		if t.merged(m, loop) {
+			t.refuse(c, 482, "Merged Request", nil)
+			return outcomeMerged
+		}
 		lv.loop, lv.breadth = loop, t.receivedBreadth(m)
 	}
 	return outcomeRelayed
@@ -147,9 +155,10 @@ func (t *transaction) refuse(c *api.Ctx, code int, reason string, o *api.ReplyOp
 	}
 }
 
-// hopsTouched tells that the script has written Max-Forwards itself.
-func hopsTouched(d *sip.Draft) bool {
-	return !bytes.Equal(d.First(sip.HdrMaxForwards), d.Message().First(sip.HdrMaxForwards))
+// hopsTouched tells that the script has written Max-Forwards itself: d's is not
+// that of the request as it came.
+func hopsTouched(d *sip.Draft, came *sip.Message) bool {
+	return !bytes.Equal(d.First(sip.HdrMaxForwards), came.First(sip.HdrMaxForwards))
 }
 
 // triedBefore tells that Extra[i] repeats the message's own target or an
@@ -260,7 +269,7 @@ func (b *branch) prepare() bool {
 	t := b.tx
 	d := &b.draft
 	cleanRequestURI(t.l, d)
-	countHop(t.l, d)
+	countHop(t.l, d, &t.live.in.Msg)
 	if b.breadth > 0 {
 		var n [8]byte
 		t.l.logEdit(d.Set(maxBreadthName, strconv.AppendUint(n[:0], uint64(b.breadth), 10)))
@@ -271,7 +280,7 @@ func (b *branch) prepare() bool {
 	if b.to.Path != "" {
 		t.l.logEdit(d.Prepend(sip.HdrRoute, []byte(b.to.Path)))
 	}
-	strictRoute(t.l, d)
+	b.strict = strictRoute(t.l, d)
 	return usable(b.nextURI())
 }
 
@@ -282,8 +291,8 @@ var (
 
 // countHop lowers Max-Forwards by one, or adds 70, unless the script did
 // (RFC 3261 §16.6 item 3).
-func countHop(l *Layer, d *sip.Draft) {
-	if hopsTouched(d) {
+func countHop(l *Layer, d *sip.Draft, came *sip.Message) {
+	if hopsTouched(d, came) {
 		return
 	}
 	n, present, err := d.MaxForwards()
@@ -336,16 +345,16 @@ func lenWithSemi(params []byte) int {
 
 // strictRoute turns the request round for a next hop that is a strict router:
 // its URI becomes the Request-URI, which goes behind the last Route
-// (RFC 3261 §16.6 item 6).
-func strictRoute(l *Layer, d *sip.Draft) {
+// (RFC 3261 §16.6 item 6). It tells whether it did.
+func strictRoute(l *Layer, d *sip.Draft) bool {
 	pos, h, ok := d.FindID(sip.HdrRoute)
 	if !ok {
-		return
+		return false
 	}
 	var top sip.NameAddr
 	rest, err := sip.ParseNameAddr(h.Value, &top)
 	if err != nil || top.URI.LR() || !top.URI.IsSIP() {
-		return
+		return false
 	}
 	own := append(append(append([]byte(nil), '<'), d.RequestURI()...), '>')
 	next := append([]byte(nil), top.Addr...)
@@ -360,6 +369,7 @@ func strictRoute(l *Layer, d *sip.Draft) {
 		l.logEdit(d.Prepend(sip.HdrRoute, own))
 	}
 	l.logEdit(d.SetRequestURI(next))
+	return true
 }
 
 // nextURI is where the branch goes next: destination URI, else top Route
@@ -369,12 +379,13 @@ func (b *branch) nextURI() []byte {
 	if b.to.Duri != "" {
 		return []byte(b.to.Duri)
 	}
-	return nextHopURI(&b.draft)
+	return nextHopURI(&b.draft, b.strict)
 }
 
-// nextHopURI is the URI that names the next hop of a request after strictRoute.
-func nextHopURI(d *sip.Draft) []byte {
-	if v := d.First(sip.HdrRoute); v != nil {
+// nextHopURI is the URI that names the next hop of a request after strictRoute,
+// which answered strict.
+func nextHopURI(d *sip.Draft, strict bool) []byte {
+	if v := d.First(sip.HdrRoute); v != nil && !strict {
 		var top sip.NameAddr
 		if _, err := sip.ParseNameAddr(v, &top); err == nil && top.URI.LR() {
 			return top.Addr
@@ -404,7 +415,7 @@ func (t *transaction) sendAll(set []*branch, flags api.RelayFlags) api.Outcome {
 			sent++
 			continue
 		}
-		if len(b.hops) == 0 && b.dest.Socket == nil {
+		if !b.dest.Addr.IsValid() {
 			failed = outcomeUnresolved
 		}
 		b.decided, b.local, b.status = true, true, 503

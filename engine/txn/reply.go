@@ -39,12 +39,18 @@ func (t *transaction) Reply(c *api.Ctx, code int, reason string, o *api.ReplyOpt
 	}
 	t.reply(code, reason, o)
 	if c != nil {
-		c.Done |= api.ActionProvision
-		if code >= 200 {
-			c.Done |= api.ActionReplied
-		}
+		c.Done |= actionOf(code)
 	}
+	t.settle()
 	return outcomeSent
+}
+
+// actionOf is what a run has done by sending code.
+func actionOf(code int) api.Action {
+	if code < 200 {
+		return api.ActionProvision
+	}
+	return api.ActionReplied
 }
 
 // reply sends a response made here.
@@ -85,10 +91,7 @@ func (t *transaction) setUp() {
 
 // replyOptions puts together what a response made here carries.
 func (l *Layer) replyOptions(st *api.State, o *api.ReplyOptions, tag []byte, src *api.Source) sip.ReplyOptions {
-	so := sip.ReplyOptions{ToTag: tag, Headers: st.ReplyHeaders, ViaReceived: src.Remote}
-	if l.cfg.ServerHeader != "" {
-		so.Server = []byte(l.cfg.ServerHeader)
-	}
+	so := sip.ReplyOptions{ToTag: tag, Headers: st.ReplyHeaders, ViaReceived: src.Remote, Server: l.cfg.server}
 	if o == nil {
 		return so
 	}
@@ -120,6 +123,7 @@ var (
 	outcomeHops       = outcome(-2, "too_many_hops", "Max-Forwards is 0: 483 was sent")
 	outcomeExtension  = outcome(-2, "bad_extension", "Proxy-Require asks for what is not supported: 420 was sent")
 	outcomeLoop       = outcome(-2, "looped", "the request has been here before: 482 was sent")
+	outcomeMerged     = outcome(-2, "merged", "the same request came by another way and is under way: 482 was sent")
 	outcomeScheme     = outcome(-2, "bad_scheme", "the Request-URI is neither sip nor sips and no destination is set: 416 was sent")
 	outcomeBreadth    = outcome(-2, "breadth", "Max-Breadth does not allow that many branches at a time: 440 was sent")
 	outcomeInjBreadth = outcome(-2, "breadth", "Max-Breadth allows no more branches at a time")

@@ -146,7 +146,7 @@ func (b *branch) send() error {
 // toStream turns a UDP branch into a TCP one when the URI left the choice to
 // us and a TCP socket of the family exists.
 func (b *branch) toStream() bool {
-	if b.to.Socket != nil || namesTransport(b.nextURI()) {
+	if b.noStream || b.to.Socket != nil || namesTransport(b.nextURI()) {
 		return false
 	}
 	was := b.dest
@@ -154,6 +154,7 @@ func (b *branch) toStream() bool {
 		b.dest = was
 		return false
 	}
+	b.noStream = true
 	b.hops = append([]api.Hop{{Proto: api.ProtoUDP, Addr: was.Addr}}, b.hops...)
 	return true
 }

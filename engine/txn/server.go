@@ -35,11 +35,11 @@ func (t *transaction) ended() {
 	switch {
 	case t.live == nil:
 		t.destroy()
+	case t.live.wait != 0:
+		t.stopWaiting()
 	case t.state == serverProceeding && t.idle():
 		t.final = true
 		t.settle()
-	case t.state == serverProceeding:
-		t.schedule()
 	default: // branches still run: they end the transaction
 		t.schedule()
 	}
@@ -174,6 +174,9 @@ func (t *transaction) send100() {
 // write100 sends 100 Trying to a request (RFC 3261 §8.2.6.1).
 func (t *transaction) write100(m *sip.Message, src *api.Source) {
 	t.sent100 = true
+	if t.live != nil {
+		t.setUp()
+	}
 	out := t.l.host.Out()
 	o := sip.ReplyOptions{ViaReceived: src.Remote}
 	t.l.sendFailed(out.Send(t.up, sip.AppendReply(out.Buffer(), m, 100, "Trying", &o), nil))

@@ -36,10 +36,7 @@ func (l *Layer) StatelessReply(c *api.Ctx, code int, reason string, o *api.Reply
 	out := l.host.Out()
 	b := sip.AppendReply(out.Buffer(), m, code, reason, &so)
 	c.State.ReplyHeaders = c.State.ReplyHeaders[:0]
-	c.Done |= api.ActionProvision
-	if code >= 200 {
-		c.Done |= api.ActionReplied
-	}
+	c.Done |= actionOf(code)
 	return out.Send(replyDest(via, &c.Source, c.State.AddRport), b, nil)
 }
 
@@ -50,12 +47,16 @@ func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
 	if c.Msg == nil || !c.Msg.IsRequest() {
 		return errNoRequest
 	}
+	if x := l.of(c); x != nil && x.cancelled {
+		return errCancelled
+	}
 	var d sip.Draft
 	d.CopyFrom(c.Msg)
-	if err := l.prepareStateless(c, &d, t); err != nil {
+	strict, err := l.prepareStateless(c, &d, t)
+	if err != nil {
 		return err
 	}
-	uri := nextHopURI(&d)
+	uri := nextHopURI(&d, strict)
 	if t.Duri != "" {
 		uri = []byte(t.Duri)
 	}
@@ -75,23 +76,26 @@ func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
 
 // prepareStateless applies RFC 3261 §16.6 items 2, 3 and 6 to a request that
 // is forwarded without a transaction.
-func (l *Layer) prepareStateless(c *api.Ctx, d *sip.Draft, t *api.Target) error {
+func (l *Layer) prepareStateless(c *api.Ctx, d *sip.Draft, t *api.Target) (strict bool, err error) {
 	if t.URI != "" && t.URI != string(d.RequestURI()) {
 		if err := d.SetRequestURI([]byte(t.URI)); err != nil {
-			return err
+			return false, err
 		}
 	}
 	cleanRequestURI(l, d)
-	if n, present, err := d.MaxForwards(); err == nil && present && n == 0 && !hopsTouched(d) {
-		return errHops
+	came := c.Msg.Message()
+	if i := l.find(c); i >= 0 {
+		came = &l.active[i].in.Msg
 	}
-	countHop(l, d)
+	if n, present, err := d.MaxForwards(); err == nil && present && n == 0 && !hopsTouched(d, came) {
+		return false, errHops
+	}
+	countHop(l, d, came)
 	l.setReceived(d, &c.Source, c.State.AddRport)
 	if t.Path != "" {
 		l.logEdit(d.Prepend(sip.HdrRoute, []byte(t.Path)))
 	}
-	strictRoute(l, d)
-	return nil
+	return strictRoute(l, d), nil
 }
 
 // destination resolves a URI to one place, always the first of its hops that

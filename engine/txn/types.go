@@ -76,6 +76,7 @@ type live struct {
 	target       api.Target
 
 	loop     uint64 // loop hash of the request
+	merge    uint64 // what Layer.merges has it by; 0 when it has not
 	breadth  int    // Max-Breadth received
 	wait     int    // branches that may still be injected; -1 any number, 0 none
 	saw6xx   bool
@@ -134,6 +135,8 @@ type branch struct {
 	replica   bool // its result does not count
 	moved     bool // another branch tries its next hop
 	invite    bool
+	strict    bool // the next hop is a strict router
+	noStream  bool // a stream was tried because of its size, in vain
 }
 
 // lateAck is the ACK for a branch of a lingering INVITE transaction.

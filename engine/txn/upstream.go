@@ -225,6 +225,10 @@ func (t *transaction) passUp(in *api.Incoming, d *sip.Draft, code int) {
 	t.setUp()
 	out := t.l.host.Out()
 	b := d.Serialise(out.Buffer())
+	if t.final { // a further 2xx to INVITE goes by the transaction's side (RFC 6026 §7.1)
+		t.l.sendFailed(out.Send(t.up, b, nil))
+		return
+	}
 	if code < 200 || code >= 300 || t.method != sip.INVITE {
 		t.remember(b)
 	} else {
