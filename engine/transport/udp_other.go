@@ -31,4 +31,7 @@ type streamSender struct{}
 
 func (*streamSender) init() {}
 
-func directOf(net.Conn) directConn { return nil }
+func directOf(nc net.Conn) directConn {
+	d, _ := nc.(directConn)
+	return d
+}
