@@ -31,9 +31,9 @@ func fields() []modules.Field {
 		modules.SetBy(field("T_fr_inv_timeout", modules.KindNumber, "Seconds an INVITE may ring in this transaction; nil sets it back to fr_inv_timeout.",
 			(*Config).frInvTimeout), (*Config).setFrInvTimeout),
 		field("T_id", modules.KindString, "Name of the transaction, unique while it lives; nil without one.", (*Config).id),
-		modules.KeyedBy(field("T_branch_last_reply_code", modules.KindNumber,
-			"Code of the last reply received on the branch at hand, or on the one whose index is given.",
-			(*Config).lastReply), (*Config).lastReplyOf).In(perBranch),
+		field("T_branch_last_reply_code", modules.KindNumber,
+			"Code of the last reply received on the branch at hand; msg.tm_branch[i].last_received is that of another.",
+			(*Config).lastReply).In(perBranch),
 	}
 }
 
@@ -203,22 +203,11 @@ func lastStatus(b *api.BranchInfo) modules.Value {
 	return modules.Int(b.LastStatus)
 }
 
-// lastReplyOf is $T_branch_last_reply_code(index).
-func (*Config) lastReplyOf(c *api.Ctx, key modules.Value) modules.Value {
-	b, ok := branchAt(c, key)
-	if !ok {
-		return modules.Nil()
-	}
-	return lastStatus(&b)
-}
-
-// branchFields are $tm.branch and its parts.
+// branchFields are the parts of $tm.branch for the branch at hand. Those of all
+// branches are msg.tm_branch[i], which the language has itself.
 func branchFields() []modules.Field {
-	list := modules.Field{Name: "tm_branch", OpenSIPS: "$tm.branch", Kind: modules.KindMap, Routes: api.RouteMessage,
-		Doc: "Branches of the transaction by index from 0, negative ones from the end: tables with " +
-			"uri, duri, path, q, flags, socket, attr, last_received and type. Snapshots: writing to them changes nothing."}
-	list = modules.KeyedBy(list, (*Config).branchTable)
-	out := []modules.Field{list}
+	const routes = api.RouteBranch | api.RouteReply | api.RouteFailure
+	var out []modules.Field
 	for _, p := range branchParts {
 		f := modules.FieldOf("tm_branch_"+p.name, "$tm.branch."+p.name, p.kind, p.doc,
 			func(_ *Config, c *api.Ctx) modules.Value {
@@ -227,13 +216,13 @@ func branchFields() []modules.Field {
 					return modules.Nil()
 				}
 				return p.get(c, &b)
-			}).Volatile().In(api.RouteBranch | api.RouteReply | api.RouteFailure)
+			}).Volatile().In(routes)
 		out = append(out, f)
 	}
-	flag := modules.Field{Name: "tm_branch_flag", OpenSIPS: "$tm.branch.flag", Kind: modules.KindBool, Routes: api.RouteBranch | api.RouteReply | api.RouteFailure,
+	flag := modules.Field{Name: "tm_branch_flag", OpenSIPS: "$tm.branch.flag", Kind: modules.KindBool, Routes: routes,
 		Doc: "Branch flags of the branch at hand, by name."}
 	flag = modules.SetKeyBy(modules.KeyedBy(flag, (*Config).branchFlag), (*Config).setBranchFlag)
-	attr := modules.Field{Name: "tm_branch_attr", OpenSIPS: "$tm.branch.attr", Kind: modules.KindAny, Routes: api.RouteBranch | api.RouteReply | api.RouteFailure,
+	attr := modules.Field{Name: "tm_branch_attr", OpenSIPS: "$tm.branch.attr", Kind: modules.KindAny, Routes: routes,
 		Doc: "Attributes of the branch at hand, by name."}
 	attr = modules.SetKeyBy(modules.KeyedBy(attr, (*Config).branchAttr), (*Config).setBranchAttr)
 	return append(out, flag, attr)
@@ -288,40 +277,6 @@ func flagNames(c *api.Ctx, f api.Flags) string {
 	return strings.Join(names, ",")
 }
 
-// branchAt finds a branch by index; a negative one counts from the end.
-func branchAt(c *api.Ctx, key modules.Value) (api.BranchInfo, bool) {
-	if c.Tx == nil || key.Kind != modules.KindNumber {
-		return api.BranchInfo{}, false
-	}
-	return c.Tx.BranchInfo(fromEnd(int(key.Num), c.Tx.NumBranches()))
-}
-
-func fromEnd(i, n int) int {
-	if i < 0 {
-		return i + n
-	}
-	return i
-}
-
-// branchTable is $(tm.branch[index]).
-func (*Config) branchTable(c *api.Ctx, key modules.Value) modules.Value {
-	b, ok := branchAt(c, key)
-	if !ok {
-		return modules.Nil()
-	}
-	t := make(map[string]modules.Value, len(branchParts)+2)
-	for _, p := range branchParts {
-		t[p.name] = p.get(c, &b)
-	}
-	attrs := make(map[string]modules.Value, len(b.Target.Attrs))
-	for name, v := range b.Target.Attrs {
-		attrs[name] = fromAny(v)
-	}
-	t["attr"] = modules.Map(attrs)
-	t["index"] = modules.Int(b.Index)
-	return modules.Map(t)
-}
-
 // branchFlag is $tm.branch.flag(name).
 func (*Config) branchFlag(c *api.Ctx, key modules.Value) modules.Value {
 	b, ok := current(c)
@@ -374,8 +329,8 @@ var errNoBranch = errors.New("there is no branch at hand; this is for branch, on
 
 // current is the branch at hand.
 func current(c *api.Ctx) (api.BranchInfo, bool) {
-	if c.Branch < 0 {
+	if c.Tx == nil || c.Branch < 0 {
 		return api.BranchInfo{}, false
 	}
-	return branchAt(c, modules.Int(c.Branch))
+	return c.Tx.BranchInfo(c.Branch)
 }
