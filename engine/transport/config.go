@@ -42,7 +42,7 @@ type TCP struct {
 	// open (tcp_max_connections); default 2,048.
 	MaxConns int
 	// MaxConnsPerSource bounds accepted connections of one IPv4 address or
-	// IPv6 /64; default MaxConns, which is no bound of its own.
+	// IPv6 /64; 0 is no bound of its own.
 	MaxConnsPerSource int
 	// AcceptAlias lets AddAlias work (RFC 5923, tcp_accept_aliases). Off by
 	// default: a peer could take over calls to a port that is not its own.
@@ -109,7 +109,6 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.IdleLifetime, 120*time.Second)
 	setDefault(&c.MaxMsgTime, 4*time.Second)
 	setDefault(&c.MaxConns, 2048)
-	setDefault(&c.MaxConnsPerSource, c.MaxConns)
 	setDefault(&c.WriteQueueBytes, defaultWriteQueue)
 	return c
 }

@@ -200,8 +200,8 @@ func (m *Manager) refuse(nc net.Conn) {
 func (m *Manager) admitted(b *binding, remote netip.AddrPort) (c, victim *conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	src := source(remote.Addr())
-	if m.closed || m.sources[src] >= m.cfg.MaxConnsPerSource {
+	src, limit := source(remote.Addr()), m.cfg.MaxConnsPerSource
+	if m.closed || limit > 0 && m.sources[src] >= limit {
 		return nil, nil
 	}
 	if m.accepted >= m.cfg.MaxConns {

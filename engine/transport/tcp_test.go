@@ -110,32 +110,6 @@ func TestTCPRequestAndReplyOnOneConnection(t *testing.T) {
 	}
 }
 
-func TestTCPSplitAtEveryByte(t *testing.T) {
-	h, m := tcp(t, transport.TCP{})
-	two := "\r\n" + request(1) + request(2)
-	for i := 1; i < len(two); i++ {
-		c := dial(t, m.Sockets()[0])
-		write(t, c, two[:i])
-		// The first part has arrived when the second follows: a ping on it
-		// would spoil the message, so wait for what it already completes.
-		var got []string
-		if i >= len(two)-len(request(2)) {
-			got = append(got, h.next().data)
-		}
-		write(t, c, two[i:])
-		for len(got) < 2 {
-			got = append(got, h.next().data)
-		}
-		if got[0] != request(1) || got[1] != request(2) {
-			t.Fatalf("split at %d: %q", i, got)
-		}
-		_ = c.Close()
-		if e := h.end(); e.err != io.EOF {
-			t.Fatalf("split at %d: ended by %v", i, e.err)
-		}
-	}
-}
-
 func TestTCPByteByByte(t *testing.T) {
 	h, m := tcp(t, transport.TCP{})
 	c := dial(t, m.Sockets()[0])
