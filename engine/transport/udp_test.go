@@ -310,6 +310,13 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 type holdback struct {
 	*host
 	sources []transport.ReadSource
+	ch      chan transport.ReadSource // instead of sources, when not nil
 }
 
-func (h *holdback) Serve(s transport.ReadSource) { h.sources = append(h.sources, s) }
+func (h *holdback) Serve(s transport.ReadSource) {
+	if h.ch != nil {
+		h.ch <- s
+		return
+	}
+	h.sources = append(h.sources, s)
+}
