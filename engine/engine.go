@@ -17,6 +17,7 @@ import (
 
 	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/engine/logs"
+	"github.com/luasips/luasips/engine/sip"
 	"github.com/luasips/luasips/engine/transport"
 	"github.com/luasips/luasips/engine/txn"
 )
@@ -155,6 +156,9 @@ func (n *Net) defaults() {
 	if n.DrainTime <= 0 {
 		n.DrainTime = 32 * time.Second
 	}
+	if n.Transport.Limits.MaxSize <= 0 {
+		n.Transport.Limits = sip.DefaultLimits()
+	}
 }
 
 func (e *Engine) newWorker(i int) *Worker {
@@ -247,17 +251,27 @@ func (e *Engine) close() error {
 	return err
 }
 
-// live counts transactions that have no final reply yet, over all workers.
+// live counts what has not ended, over all workers: transactions without a
+// final reply, parked handlers, and a worker that is at work just now.
 func (e *Engine) live() int {
 	n := 0
 	for _, w := range e.workers {
-		n += int(w.counters.Parked.Load()) + w.layer.Live()
+		n += int(w.counters.Parked.Load() + w.live.Load())
+		if w.holding.Load() != nil {
+			n++
+		}
 	}
 	return n
 }
 
 // Live is the number of transactions without a final reply.
-func (e *Engine) Live() int { return e.live() }
+func (e *Engine) Live() int {
+	n := int64(0)
+	for _, w := range e.workers {
+		n += w.live.Load()
+	}
+	return int(n)
+}
 
 // Counters are a worker's, to be read at any time.
 func (e *Engine) Counters(worker int) *Counters { return &e.workers[worker].counters }

@@ -38,7 +38,7 @@ func (w *Worker) malformed(in *api.Incoming, bad *sip.ParseError) {
 	if s := w.program.Script(w.id); s.HasError() {
 		s.Error(c)
 	}
-	w.log(c, api.LevelInfo, "malformed message", api.Field{Key: "reason", Value: bad.Error()}, api.Field{Key: "peer", Value: in.Source.Remote.String()})
+	w.log(c, api.LevelInfo, "malformed message", api.Field{Key: "reason", Value: bad.Error()})
 	if !bad.Respond || c.Done&(api.ActionReplied|api.ActionDropped) != 0 {
 		return
 	}

@@ -43,7 +43,7 @@ func (w *Worker) parking(c *api.Ctx) {
 
 // letGo passes the token to a servant when work waits, and frees it otherwise.
 func (w *Worker) letGo() {
-	w.publishDue()
+	w.publish()
 	if len(w.jobs) > 0 || w.pos < len(w.local) {
 		w.servant()
 		return

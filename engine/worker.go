@@ -45,6 +45,7 @@ type Worker struct {
 	queue []event
 
 	nextDue  atomic.Int64           // UnixNano of the next timer; 0 when none
+	live     atomic.Int64           // transactions without a final reply
 	holding  atomic.Pointer[runner] // the holder, for the monitor; nil when free
 	counters Counters
 
@@ -206,7 +207,7 @@ func (w *Worker) more() bool {
 
 // release gives the token away unless something has arrived meanwhile.
 func (w *Worker) release() bool {
-	w.publishDue()
+	w.publish()
 	w.mu.Lock()
 	if len(w.queue) > 0 {
 		w.mu.Unlock()
@@ -218,7 +219,11 @@ func (w *Worker) release() bool {
 	return true
 }
 
-func (w *Worker) publishDue() {
+// publish tells others what only the token's holder knows.
+func (w *Worker) publish() {
+	if n := int64(w.layer.Live()); w.live.Load() != n {
+		w.live.Store(n)
+	}
 	due := int64(0)
 	if t := w.layer.Next(); !t.IsZero() {
 		due = t.UnixNano()
