@@ -134,14 +134,11 @@ func (l *Layer) Done(c *api.Ctx, v api.Verdict) {
 		return
 	}
 	r := l.active[i]
-	last := len(l.active) - 1
-	l.active[i] = l.active[last]
-	l.active[last] = running{}
-	l.active = l.active[:last]
 	if v == api.VerdictDrop {
 		c.Done |= api.ActionDropped
 	}
 	l.finish(&r, v)
+	l.forget(i)
 	l.host.FreeCtx(c)
 	if t := r.tx; t != nil {
 		if t.live != nil && t.live.c == c {
@@ -150,6 +147,14 @@ func (l *Layer) Done(c *api.Ctx, v api.Verdict) {
 		t.hold--
 		t.settle()
 	}
+}
+
+// forget takes a request out of those whose script has not ended.
+func (l *Layer) forget(i int) {
+	last := len(l.active) - 1
+	l.active[i] = l.active[last]
+	l.active[last] = running{}
+	l.active = l.active[:last]
 }
 
 // find is the position of c's request among those whose script has not ended.

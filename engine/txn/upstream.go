@@ -131,7 +131,10 @@ func (b *branch) runReply(in *api.Incoming) {
 		v = s.Reply(c)
 	}
 	for _, h := range [2]api.Handler{b.onReply, t.live.onReply} {
-		if v != api.VerdictNone || h == nil {
+		if h == nil {
+			continue
+		}
+		if v != api.VerdictNone {
 			break
 		}
 		_, c.Route, _ = strings.Cut(h.Name(), ".")
