@@ -1,5 +1,7 @@
 package engine
 
+import "github.com/luasips/luasips/engine/api"
+
 // Bounds of what waits behind a parked handler of one call.
 const (
 	callMaxMessages = 32
@@ -14,9 +16,10 @@ type job struct {
 	fn     func()
 }
 
-// callQueue exists while a handler of the call is parked. Only Lua waits in
-// it: matching, retransmissions and timers go on.
+// callQueue exists from a handler's first park until its run has ended. Only
+// Lua waits in it: matching, retransmissions and timers go on.
 type callQueue struct {
+	owner *api.Ctx // the run that parked first
 	jobs  []job
 	bytes int
 }
@@ -73,23 +76,20 @@ func (w *Worker) runJobs() {
 			q.push(j)
 			continue
 		}
-		j.fn()
-		w.callDone(j.callID)
+		w.runJob(&j)
 	}
 }
 
-// callDone is called when a script run of a call has ended: what queued behind
-// it while it was parked runs now, each to its end before the next.
-func (w *Worker) callDone(callID string) {
-	q := w.calls[callID]
-	if q == nil {
-		return
+func (w *Worker) runJob(j *job) {
+	defer w.caught("script run")
+	j.fn()
+}
+
+// callDone is called when c's run has ended: what queued behind it while it was
+// parked runs next, one after the other.
+func (w *Worker) callDone(c *api.Ctx) {
+	if q := w.calls[c.CallID]; q != nil && q.owner == c {
+		w.jobs = append(w.jobs, q.jobs...)
+		delete(w.calls, c.CallID)
 	}
-	for len(q.jobs) > 0 {
-		j := q.jobs[0]
-		q.jobs = q.jobs[1:]
-		q.bytes -= j.size
-		j.fn()
-	}
-	delete(w.calls, callID)
 }

@@ -12,6 +12,9 @@ import (
 // script still have calls.
 var ErrTooManyGenerations = errors.New("too many versions of the script still have calls; wait for them to end and reload again")
 
+// errStartupPanic is what Start answers after a panic in the startup route.
+var errStartupPanic = errors.New("the startup route panicked; the log tells where")
+
 // generations counts the script versions that can still run.
 type generations struct {
 	mu   sync.Mutex
@@ -61,7 +64,7 @@ func (e *Engine) swap(p Program) error {
 // use makes p, which the caller has retained, the worker's program.
 func (w *Worker) use(p Program) {
 	old := w.program
-	w.program = p
+	w.program, w.script = p, &guard{p.Script(w.id), w}
 	if old != nil {
 		old.Release()
 	}
@@ -102,8 +105,10 @@ func (e *Engine) startup(p Program) error {
 	done := make(chan error, 1)
 	w := e.workers[0]
 	e.Post(0, func() {
+		err := errStartupPanic
+		defer func() { done <- err }()
 		c := w.newCtx(api.RouteStartup)
-		done <- p.RunStartup(c)
+		err = p.RunStartup(c)
 		w.freeCtx(c)
 	})
 	return <-done

@@ -99,7 +99,7 @@ func (h *txnHost) Worker() int            { return h.w.id }
 func (h *txnHost) Now() time.Time         { return h.w.now }
 func (h *txnHost) Out() api.Outbox        { return h.w.out }
 func (h *txnHost) Resolver() api.Resolver { return h.w.engine.resolver }
-func (h *txnHost) Script() api.Script     { return h.w.program.Script(h.w.id) }
+func (h *txnHost) Script() api.Script     { return h.w.script }
 func (h *txnHost) APIHost() api.Host      { return h.w.apiHost }
 func (h *txnHost) Post(fn func())         { h.w.engine.Post(h.w.id, fn) }
 func (h *txnHost) Sockets() []*api.Socket { return h.w.engine.transport.Sockets() }
@@ -131,8 +131,11 @@ func (w *Worker) newCtx(kind api.Route) *api.Ctx {
 	return c
 }
 
-// freeCtx takes back what newCtx gave.
+// freeCtx takes back what newCtx gave: the run on it has ended.
 func (w *Worker) freeCtx(c *api.Ctx) {
+	if len(w.calls) > 0 {
+		w.callDone(c)
+	}
 	if len(w.ctxFree) < ctxPool {
 		w.ctxFree = append(w.ctxFree, c)
 	}

@@ -35,7 +35,7 @@ func (w *Worker) malformed(in *api.Incoming, bad *sip.ParseError) {
 	defer w.freeCtx(c)
 	c.Source, c.ParseErr = in.Source, bad
 	c.Msg.Init(&in.Msg)
-	if s := w.program.Script(w.id); s.HasError() {
+	if s := w.script; s.HasError() {
 		s.Error(c)
 	}
 	w.log(c, api.LevelInfo, "malformed message", api.Field{Key: "reason", Value: bad.Error()})

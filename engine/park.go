@@ -32,7 +32,7 @@ func (w *Worker) parking(c *api.Ctx) {
 	if c.Msg != nil {
 		id := c.CallIDString()
 		if w.calls[id] == nil {
-			w.calls[id] = &callQueue{}
+			w.calls[id] = &callQueue{owner: c}
 		}
 		w.layer.Parking(c)
 	}

@@ -45,7 +45,10 @@ func (t *timerSet) replace(p Program) {
 	t.cancel = make(chan struct{})
 	for i, tm := range p.Timers() {
 		worker, cancel := i%len(t.engine.workers), t.cancel
-		t.engine.group.start("timer_route "+tm.Name, func() { t.engine.runTimer(p, tm, worker, cancel) })
+		p.Retain() // while it may tick
+		if !t.engine.group.start("timer_route "+tm.Name, func() { t.engine.runTimer(p, tm, worker, cancel) }) {
+			p.Release()
+		}
 	}
 }
 
@@ -65,6 +68,7 @@ func (t *timerSet) stop() {
 // runTimer runs one timer route every tm.Every, never twice at once; a run
 // that takes longer than the interval delays the next, which is logged.
 func (e *Engine) runTimer(p Program, tm Timer, worker int, cancel <-chan struct{}) {
+	defer p.Release()
 	t := time.NewTicker(tm.Every)
 	defer t.Stop()
 	done := make(chan struct{}, 1)
@@ -76,8 +80,8 @@ func (e *Engine) runTimer(p Program, tm Timer, worker int, cancel <-chan struct{
 		}
 		p.Retain()
 		e.Post(worker, func() {
+			defer func() { done <- struct{}{} }()
 			e.workers[worker].runTimer(p, tm)
-			done <- struct{}{}
 		})
 		select {
 		case <-done:
@@ -92,7 +96,8 @@ func (w *Worker) runTimer(p Program, tm Timer) {
 	start := w.clock()
 	c := w.newCtx(api.RouteTimer)
 	c.Route = "timer_route." + tm.Name
-	p.Script(w.id).Run(c, tm.Handler(w.id))
+	s := guard{p.Script(w.id), w}
+	s.Run(c, tm.Handler(w.id))
 	w.freeCtx(c)
 	if took := w.clock().Sub(start); took > tm.Every {
 		w.engine.log(api.LevelWarn, "timer route took longer than its interval",

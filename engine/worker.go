@@ -59,6 +59,7 @@ type Worker struct {
 	out     *transport.Outbox
 	layer   *txn.Layer
 	program Program // live one; new requests run on it
+	script  *guard  // program's side of this worker
 	apiHost api.Host
 	ctxFree []*api.Ctx
 }
@@ -72,7 +73,8 @@ type Counters struct {
 	QueueFull    atomic.Uint64 // messages refused because their call's queue was full
 	Parks        atomic.Uint64
 	ScriptErrors atomic.Uint64
-	Parked       atomic.Int64 // handlers parked now
+	Panics       atomic.Uint64 // caught: each ended one script run or event
+	Parked       atomic.Int64  // handlers parked now
 }
 
 // runner is a goroutine that may hold tokens. slot is its role while it is
@@ -128,6 +130,7 @@ func (w *Worker) drain(r *runner) {
 	w.holding.Store(r)
 	start := time.Now()
 	w.now = start
+	w.runJobs() // left by the goroutine that had the token before
 	for n := 0; ; n++ {
 		ev, ok := w.next()
 		if !ok {
@@ -147,7 +150,7 @@ func (w *Worker) drain(r *runner) {
 			ev.back.ready <- struct{}{} // the token is its now
 			return
 		}
-		w.handle(&ev)
+		w.step(&ev)
 		w.runJobs()
 		if w.out.Len() >= flushEvery {
 			w.settle()
@@ -233,6 +236,12 @@ func (w *Worker) publish() {
 	}
 }
 
+// step is handle with a net under it: a fault of ours ends one event.
+func (w *Worker) step(ev *event) {
+	defer w.caught("event")
+	w.handle(ev)
+}
+
 // handle runs the protocol side of one event and, for a new request, its
 // script.
 func (w *Worker) handle(ev *event) {
@@ -284,18 +293,11 @@ func (w *Worker) runRequest(c *api.Ctx) {
 	p := w.program
 	p.Retain() // a reload may come while the handler is parked
 	defer p.Release()
-	v := p.Script(w.id).Request(c)
+	v := w.script.Request(c)
 	if v == api.VerdictError {
 		w.counters.ScriptErrors.Add(1)
 	}
-	id := ""
-	if len(w.calls) > 0 {
-		id = c.CallIDString()
-	}
 	w.layer.Done(c, v)
-	if id != "" {
-		w.callDone(id)
-	}
 }
 
 // unavailable answers 503 with Retry-After and ends the request; an ACK is
