@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -72,17 +73,39 @@ type bodyKey struct{}
 // empty one is none (OpenSIPS append_body_to_reply).
 func SetReplyBody(s *api.State, body []byte) { s.SetSlot(bodyKey{}, body) }
 
-// withBody adds the body kept for replies to options that have none.
+// withBody adds the body kept for replies to options that have none, and to a
+// body without a type the Content-Type that append_to_reply put aside.
 func withBody(c *api.Ctx, o *api.ReplyOptions) *api.ReplyOptions {
-	body, _ := c.State.Slot(bodyKey{}).([]byte)
-	if len(body) == 0 || o != nil && len(o.Body) > 0 {
+	var merged api.ReplyOptions
+	if o != nil {
+		merged = *o
+	}
+	if len(merged.Body) == 0 {
+		merged.Body, _ = c.State.Slot(bodyKey{}).([]byte)
+	}
+	if len(merged.Body) == 0 || merged.ContentType != "" {
 		return o
 	}
-	merged := api.ReplyOptions{Body: body}
-	if o != nil {
-		merged.Headers, merged.ContentType = o.Headers, o.ContentType
-	}
+	merged.ContentType = takeContentType(c.State)
 	return &merged
+}
+
+// takeContentType takes the Content-Type line out of the headers put aside, and
+// returns its value.
+func takeContentType(s *api.State) (value string) {
+	var kept []byte
+	for line := range bytes.Lines(s.ReplyHeaders) {
+		name, v, _ := bytes.Cut(line, []byte{':'})
+		if sip.LookupHeader(bytes.TrimSpace(name)) == sip.HdrContentType {
+			value = string(bytes.TrimSpace(v))
+			continue
+		}
+		kept = append(kept, line...)
+	}
+	if value != "" {
+		s.ReplyHeaders = kept
+	}
+	return value
 }
 
 // LocalTagger is a Host that can tell the To tag of a reply before it is sent.

@@ -84,6 +84,19 @@ func TestFailure(t *testing.T) {
 	}
 }
 
+func TestReplyBodyType(t *testing.T) {
+	c := mt.NewCtx(t, mt.Invite, api.RouteRequest)
+	c.State.ReplyHeaders = []byte("X-A: 1\r\nc: text/plain\r\nX-B: 2\r\n")
+	signaling.SetReplyBody(c.State, []byte("hello"))
+	signaling.Send(c, 200, "", nil)
+	if got := mt.HostOf(c).Replies()[0].Options.ContentType; got != "text/plain" {
+		t.Errorf("Content-Type %q", got)
+	}
+	if got := string(c.State.ReplyHeaders); got != "X-A: 1\r\nX-B: 2\r\n" {
+		t.Errorf("headers left: %q", got)
+	}
+}
+
 // tagged is a host that knows its To tag.
 type tagged struct{ *mt.Host }
 

@@ -130,8 +130,8 @@ func broken(err error) modules.Ret {
 	return modules.No(-1, "broken", "the change leaves no proper message: "+err.Error())
 }
 
-// onMessage changes all behind the first line and bases the message on the
-// result, with Content-Length right again. What does not parse is refused.
+// onMessage changes all behind the first line. What would not parse is refused;
+// else the difference becomes edits of the message.
 func onMessage(c *api.Ctx, f change) modules.Ret {
 	text := c.Msg.Serialise(nil)
 	first := bytes.IndexByte(text, '\n') + 1
@@ -141,11 +141,13 @@ func onMessage(c *api.Ctx, f change) modules.Ret {
 	}
 	changed = fixLength(append(text[:first:first], changed...))
 	lim := sip.DefaultLimits()
-	m := &sip.Message{}
+	var m sip.Message
 	if err := m.ParseDatagram(changed, &lim); err != nil {
 		return broken(err)
 	}
-	c.Msg.Init(m)
+	if err := become(c.Msg, &m); err != nil {
+		return broken(err)
+	}
 	return modules.Yes()
 }
 

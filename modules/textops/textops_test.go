@@ -209,3 +209,33 @@ func FuzzSubst(f *testing.F) {
 		mt.Parse(t, mt.WireOf(c))
 	})
 }
+
+// Lines may come, go and change their names; the message received stays what
+// it was.
+func TestLines(t *testing.T) {
+	const two = "X-Note: open, Open, OPEN\r\nX-More: 1\r\n"
+	for _, tt := range []struct {
+		f    string
+		args []any
+		want string // in the message
+		not  string // not in it
+	}{
+		{"search_append", []any{"^X-Note:[^\r]*\r\n", "X-More: 1\r\n"}, two + "Content-Type: text/plain\r\n", ""},
+		{"search_append", []any{"^X-Note:[^\r]*", "\r\nX-More: 1"}, two + "Content-Type: text/plain\r\n", ""},
+		{"replace", []any{"^X-Note:[^\r]*\r\n", ""}, "CSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\n", "X-Note"},
+		{"replace", []any{"^X-Note", "X-Other"}, "CSeq: 1 MESSAGE\r\nX-Other: open, Open, OPEN\r\nContent-Type", "X-Note"},
+		{"replace", []any{"^Via:", "X-First: 1\r\nVia:"}, "SIP/2.0\r\nX-First: 1\r\nVia: ", ""},
+		{"replace", []any{"^Call-ID:", "i:"}, "Call-ID: m-1@192.0.2.10\r\n", ""},
+		{"replace", []any{"open, Open", "a,\r\n b"}, "X-Note: a,   b, OPEN\r\n", ""},
+		{"replace_all", []any{"^(X-Note|Content-Type):", "X-Same:"}, "X-Same: open, Open, OPEN\r\nX-Same: text/plain\r\n", "Content-Type"},
+	} {
+		c, ok, word := run(t, tt.f, tt.args...)
+		wire := mt.WireOf(c)
+		if !ok || !strings.Contains(wire, tt.want) || tt.not != "" && strings.Contains(wire, tt.not) {
+			t.Errorf("%s%q: %v %s in\n%s", tt.f, tt.args, ok, word, wire)
+		}
+		if got := string(c.Msg.Message().Raw()); got != mt.Wire(message) {
+			t.Errorf("%s%q: the message received became\n%s", tt.f, tt.args, got)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/modules"
 	"github.com/luasips/luasips/modules/textops/posix"
 )
@@ -24,11 +23,6 @@ type Settings struct {
 	RestartFr       bool          // restart_fr_on_each_reply
 	Auto100         bool          // auto_100trying
 	Disable6xxBlock bool          // disable_6xx_block
-	// MinorFlag is the bit of minor_branch_flag; -1 when there is none.
-	MinorFlag int
-	// LocalRequest and LocalReply are local_request_route and
-	// local_reply_route; nil when not given.
-	LocalRequest, LocalReply api.Handler
 }
 
 // TxnSettings are the settings of this generation. The program gives them to
@@ -38,10 +32,10 @@ func (m *Config) TxnSettings() Settings { return m.settings }
 // DefaultSettings are those of a script that does not load tm.
 func DefaultSettings() Settings {
 	return Settings{FrTimeout: 30 * time.Second, FrInvTimeout: 120 * time.Second,
-		T1: 500 * time.Millisecond, T2: 4 * time.Second, RestartFr: true, Auto100: true, MinorFlag: -1}
+		T1: 500 * time.Millisecond, T2: 4 * time.Second, RestartFr: true, Auto100: true}
 }
 
-func newConfig(g modules.GenerationHost, p modules.Params) (modules.Config, error) {
+func newConfig(_ modules.GenerationHost, p modules.Params) (modules.Config, error) {
 	s := Settings{
 		FrTimeout:       time.Duration(p.Int("fr_timeout")) * time.Second,
 		FrInvTimeout:    time.Duration(p.Int("fr_inv_timeout")) * time.Second,
@@ -50,19 +44,9 @@ func newConfig(g modules.GenerationHost, p modules.Params) (modules.Config, erro
 		RestartFr:       p.Bool("restart_fr_on_each_reply"),
 		Auto100:         p.Bool("auto_100trying"),
 		Disable6xxBlock: p.Bool("disable_6xx_block"),
-		MinorFlag:       -1,
-		LocalRequest:    p.Handler("local_request_route"),
-		LocalReply:      p.Handler("local_reply_route"),
 	}
 	if s.T1 > s.T2 {
 		return nil, fmt.Errorf("T1_timer (%v) is longer than T2_timer (%v), the longest interval", s.T1, s.T2)
-	}
-	if name := p.Str("minor_branch_flag"); name != "" {
-		bit, err := g.FlagBit(name, true)
-		if err != nil {
-			return nil, fmt.Errorf("minor_branch_flag: %w", err)
-		}
-		s.MinorFlag = bit
 	}
 	return &Config{settings: s}, nil
 }

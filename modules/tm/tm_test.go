@@ -401,11 +401,10 @@ func TestSettings(t *testing.T) {
 		t.Errorf("without parameters %+v, want %+v", got, want)
 	}
 	m = mt.Load(t, h, tm.Module(), map[string]any{"fr_timeout": 5, "fr_inv_timeout": 30, "T1_timer": 250, "T2_timer": 2000,
-		"restart_fr_on_each_reply": 0, "auto_100trying": 0, "disable_6xx_block": 1, "minor_branch_flag": "MINOR",
-		"local_request_route": mt.Handler("route.out")})
+		"restart_fr_on_each_reply": 0, "auto_100trying": 0, "disable_6xx_block": 1})
 	got := m.Inst.(*tm.Config).TxnSettings()
 	want := tm.Settings{FrTimeout: 5 * time.Second, FrInvTimeout: 30 * time.Second, T1: 250 * time.Millisecond, T2: 2 * time.Second,
-		Disable6xxBlock: true, MinorFlag: 0, LocalRequest: mt.Handler("route.out")}
+		Disable6xxBlock: true}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
