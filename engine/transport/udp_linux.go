@@ -15,7 +15,8 @@ import (
 
 // hasMmsg: Linux sends and receives datagrams in batches. The system calls are
 // made here and not through golang.org/x/net because that allocates an address
-// for every message.
+// for every message. They do not wait (MSG_DONTWAIT) and work on 32 messages at
+// most, so they are raw: telling the scheduler about each costs a tenth of it.
 const hasMmsg = true
 
 // sendWait bounds how long a full send buffer is waited for.
@@ -59,7 +60,7 @@ func newMmsgBatch(buf []byte) *mmsgBatch {
 
 func (m *mmsgBatch) receive(fd uintptr) bool {
 	for {
-		n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&m.hdrs[0])), BatchSize, unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&m.hdrs[0])), BatchSize, unix.MSG_DONTWAIT, 0, 0)
 		if errno == syscall.EINTR {
 			continue
 		}
@@ -150,7 +151,7 @@ func newMmsgSender() *mmsgSender {
 func (m *mmsgSender) send(fd uintptr) {
 	waited := false
 	for {
-		n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&m.hdrs[m.from])), uintptr(m.n-m.from), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&m.hdrs[m.from])), uintptr(m.n-m.from), unix.MSG_DONTWAIT, 0, 0)
 		switch {
 		case errno == syscall.EINTR:
 			continue

@@ -45,6 +45,7 @@ func recv(t testing.TB, c *net.UDPConn) (string, netip.AddrPort) {
 func TestUDPBothFamilies(t *testing.T) {
 	for _, ip := range []string{"127.0.0.1", "[::1]"} {
 		t.Run(ip, func(t *testing.T) {
+			t.Parallel()
 			h := newHost(t)
 			m := start(t, h, transport.Config{Sockets: sockets("udp:" + ip + ":0")})
 			s := m.Sockets()[0]

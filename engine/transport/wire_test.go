@@ -174,6 +174,26 @@ func TestWireMessageAndIdleTimes(t *testing.T) {
 	})
 }
 
+func TestWireOwnTrafficKeepsConnection(t *testing.T) {
+	onWire(t, transport.TCP{}, func(t *testing.T, w *transport.Wire, h *host, m *transport.Manager) {
+		c := wireDial(t, w)
+		write(t, c, request(1))
+		src := h.next().src
+		o := m.NewOutbox(0)
+		begin := time.Now()
+		for range 4 { // a minute apart
+			send(t, o, api.Dest{Proto: api.ProtoTCP, Addr: src.Remote, Flow: src.Flow}, "x", nil)
+			o.Flush()
+			readN(t, c, 1)
+			time.Sleep(time.Minute)
+		}
+		e := <-h.ends
+		if took := time.Since(begin); !errors.Is(e.err, transport.ErrIdle) || took != 5*time.Minute {
+			t.Errorf("ended by %v after %v, want two minutes behind the last message", e.err, took)
+		}
+	})
+}
+
 func TestWireNeverReadingPeer(t *testing.T) {
 	onWire(t, transport.TCP{SendTimeout: 2 * time.Second}, func(t *testing.T, w *transport.Wire, h *host, m *transport.Manager) {
 		c := wireDial(t, w)
@@ -215,6 +235,54 @@ func TestWireEvictsSilentConnections(t *testing.T) {
 			t.Errorf("stats %+v", s)
 		}
 	})
+}
+
+func TestWireSlowlorisLeavesOthersAlone(t *testing.T) {
+	onWire(t, transport.TCP{MaxConns: 100}, func(t *testing.T, w *transport.Wire, h *host, m *transport.Manager) {
+		phone := wireDial(t, w)
+		write(t, phone, request(1))
+		src := h.next().src
+		o := m.NewOutbox(0)
+		for second := range 20 {
+			for range 100 { // as many as there are places, each one byte and then silence
+				c, err := w.Dial(context.Background(), "10.6.6.6:0", "10.0.0.1:5060")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.WriteString(c, "O"); err != nil && !errors.Is(err, syscall.EPIPE) {
+					t.Fatal(err)
+				}
+			}
+			begin := time.Now()
+			write(t, phone, request(second))
+			if got := h.next(); got.data != request(second) || got.src != withTime(src, got.src) {
+				t.Fatalf("second %d: got %+v", second, got)
+			}
+			send(t, o, api.Dest{Proto: api.ProtoTCP, Addr: src.Remote, Flow: src.Flow}, "fine", nil)
+			o.Flush()
+			if s := readN(t, phone, 4); s != "fine" || time.Since(begin) != 0 {
+				t.Fatalf("second %d: phone read %q after %v", second, s, time.Since(begin))
+			}
+			time.Sleep(time.Second)
+			if n := m.Stats().Connections; n > 100 {
+				t.Fatalf("%d connections", n)
+			}
+			late := wireDial(t, w) // a new phone finds a place: a silent one gives way
+			write(t, late, request(1000+second))
+			if got := h.next(); got.data != request(1000+second) {
+				t.Fatalf("second %d: new phone: %q", second, got.data)
+			}
+			if err := late.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// withTime is a with b's time of receipt.
+func withTime(a, b api.Source) api.Source {
+	a.Received = b.Received
+	return a
 }
 
 func TestWireInterfaces(t *testing.T) {
