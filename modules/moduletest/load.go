@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +19,12 @@ type Loaded struct {
 	M    *modules.Module
 	Inst modules.Config
 	Host *Host
+
+	end func() // closes the process part once
 }
+
+// Close ends the module's process part now and not at the test's end.
+func (l *Loaded) Close() { l.end() }
 
 // Load opens, prepares and commits a module; the test's end releases and
 // closes it. params are as in loadmodule's table; nil is all defaults.
@@ -39,12 +45,14 @@ func TryLoad(t testing.TB, h *Host, m *modules.Module, params map[string]any) (*
 		return nil, err
 	}
 	var inst modules.Config
+	end := func() {}
 	if m.Open != nil {
 		proc, err := m.Open(processHost{h})
 		if err != nil {
 			return nil, err
 		}
-		t.Cleanup(proc.Close)
+		end = sync.OnceFunc(proc.Close)
+		t.Cleanup(end)
 		inst, err = proc.Prepare(generationHost{h}, p)
 		if err != nil {
 			return nil, err
@@ -54,7 +62,7 @@ func TryLoad(t testing.TB, h *Host, m *modules.Module, params map[string]any) (*
 	}
 	inst.Commit()
 	t.Cleanup(inst.Release)
-	return &Loaded{T: t, M: m, Inst: inst, Host: h}, nil
+	return &Loaded{T: t, M: m, Inst: inst, Host: h, end: end}, nil
 }
 
 func decodeParams(m *modules.Module, given map[string]any) (modules.Params, error) {
