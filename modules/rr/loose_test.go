@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/luasips/luasips/engine/api"
+	"github.com/luasips/luasips/engine/sip"
 	mt "github.com/luasips/luasips/modules/moduletest"
 	"github.com/luasips/luasips/modules/rr"
 )
@@ -217,4 +218,23 @@ func TestRoundTrip(t *testing.T) {
 			}
 		}
 	}
+}
+
+func FuzzLooseRoute(f *testing.F) {
+	f.Add("sip:bob@192.0.2.20", "<sip:127.0.0.1:5060;r2=on;lr>, <sip:127.0.0.1:5060;transport=tcp;r2=on;lr>", true)
+	f.Add("sip:127.0.0.1:5060;lr", "<sip:strict.example.com>,\"a,b\" <sip:x;lr>;p=\"<\"", true)
+	f.Add("sip:bob@h;maddr=127.0.0.1;transport=udp?a=b", "sip:127.0.0.1", false)
+	f.Fuzz(func(t *testing.T, ruri, route string, tag bool) {
+		c := mt.NewCtx(t, request("sip:bob@192.0.2.20", map[bool]string{true: "b"}[tag]), api.RouteRequest)
+		if c.Msg.SetRequestURI([]byte(ruri)) != nil || c.Msg.Prepend(sip.HdrRoute, []byte(route)) != nil {
+			return
+		}
+		m := mt.Load(t, mt.HostOf(c), rr.Module(), nil)
+		m.Call(c, "record_route", ";x=1")
+		m.Call(c, "loose_route")
+		send(c, mt.HostOf(c).Socks[1])
+		if wire := mt.WireOf(c); !strings.Contains(wire, "\r\n\r\n") || strings.Count(wire, "Call-ID: ") != 1 {
+			t.Errorf("broke the message:\n%s", wire)
+		}
+	})
 }

@@ -30,6 +30,7 @@ const (
 
 func omitted() []modules.Omission {
 	const fifo = "scripts have HTTP, SQL and events for handing a request to another program; there is no FIFO interface"
+	const mi = "the management interface does not act on transactions"
 	const anycast = "anycast addresses shared by several nodes are not supported"
 	return []modules.Omission{
 		{Kind: "function", Name: "t_write_req", Reason: fifo},
@@ -39,6 +40,10 @@ func omitted() []modules.Omission {
 		{Kind: "flag", Name: `t_relay("allow-no-cancel")`, Reason: "branches are always cancelled when one answers 2xx (RFC 3261 §16.7 step 10)"},
 		{Kind: "argument", Name: `t_inject_branches("event")`, Reason: "an event route puts the branch into msg and uses \"msg\""},
 		{Kind: "argument", Name: "t_new_request(..., ctx)", Reason: "local_route has the request itself; put a header into it"},
+		{Kind: "mi", Name: "tm:uac_dlg", Reason: mi},
+		{Kind: "mi", Name: "tm:uac_cancel", Reason: mi},
+		{Kind: "mi", Name: "tm:hash", Reason: mi},
+		{Kind: "mi", Name: "tm:reply", Reason: mi},
 		{Kind: "variable", Name: "$tm.branch.*[n/active]", Reason: "branches are numbered over the whole transaction"},
 	}
 }
