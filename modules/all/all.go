@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/luasips/luasips/modules"
+	"github.com/luasips/luasips/modules/cfgutils"
 	"github.com/luasips/luasips/modules/core"
 	"github.com/luasips/luasips/modules/maxfwd"
 	"github.com/luasips/luasips/modules/options"
@@ -20,6 +21,7 @@ func List() []*modules.Module {
 	return []*modules.Module{
 		core.Module(),
 		tr.Module(),
+		cfgutils.Module(),
 		signaling.Module(),
 		sl.Module(),
 		tm.Module(),
