@@ -1,0 +1,390 @@
+package engine_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/luasips/luasips/engine"
+	"github.com/luasips/luasips/engine/api"
+	"github.com/luasips/luasips/engine/enginetest"
+	"github.com/luasips/luasips/engine/sip"
+)
+
+// parkFor is a route that waits, on calls whose Call-ID begins with "slow", and
+// then goes on with next.
+func parkFor(d time.Duration, next enginetest.Route) enginetest.Route {
+	return func(c *api.Ctx) api.Verdict {
+		if strings.HasPrefix(c.CallIDString(), "slow") {
+			c.Host.Park(c, func() { time.Sleep(d) })
+		}
+		return next(c)
+	}
+}
+
+// TestParkLetsOthersRun: one worker, one reader; a parked handler holds up
+// neither.
+func TestParkLetsOthersRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, enginetest.Options{Workers: 1}, parkFor(5*time.Second, enginetest.Answer(200)))
+		slow, fast := r.Agent(), r.Agent()
+		began := time.Now()
+		slow.Call("slow", "sip:10.0.0.1").Send("OPTIONS", 1)
+		synctest.Wait()
+		if r.Parked() != 1 {
+			t.Fatalf("%d handlers parked, want 1", r.Parked())
+		}
+		for i := range 20 {
+			fast.Call(fmt.Sprint("fast-", i), "sip:10.0.0.1").Send("OPTIONS", 1)
+			fast.Expect("200")
+		}
+		if d := time.Since(began); d != 0 {
+			t.Errorf("other calls waited %s", d)
+		}
+		slow.Expect("200")
+		if d := time.Since(began); d != 5*time.Second {
+			t.Errorf("the parked handler ended after %s, want 5s", d)
+		}
+		if r.Parked() != 0 {
+			t.Errorf("%d handlers parked at the end", r.Parked())
+		}
+	})
+}
+
+// TestParkedCallQueues: later messages of the call wait and keep their order.
+func TestParkedCallQueues(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var seen ledger
+		r := start(t, enginetest.Options{Workers: 1}, func(c *api.Ctx) api.Verdict {
+			seen.note(c)
+			return parkFor(time.Second, enginetest.Answer(200))(c)
+		})
+		a, b := r.Agent(), r.Agent()
+		c, other := a.Call("slow", "sip:10.0.0.1"), b.Call("other", "sip:10.0.0.1")
+		began := time.Now()
+		for n := range 5 {
+			c.Send("MESSAGE", n+1)
+			other.Send("MESSAGE", n+1)
+			b.Expect("200")
+		}
+		for n := range 5 {
+			cseq, err := a.Expect("200").CSeq()
+			if err != nil || cseq.Num != uint32(n+1) {
+				t.Errorf("reply %d has CSeq %d (%v)", n+1, cseq.Num, err)
+			}
+			if d := time.Since(began); d != time.Duration(n+1)*time.Second {
+				t.Errorf("reply %d came after %s: each waits for the one before", n+1, d)
+			}
+		}
+		r.Stop()
+		if got := seen.calls()["slow"]; !slices.Equal(got, []uint32{1, 2, 3, 4, 5}) {
+			t.Errorf("the script saw %v", got)
+		}
+	})
+}
+
+// TestCancelWhileParked: the CANCEL is answered at once, the script then learns
+// of it, and the caller gets 487.
+func TestCancelWhileParked(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var outcome api.Outcome
+		var cancelled bool
+		r := start(t, enginetest.Options{}, func(c *api.Ctx) api.Verdict {
+			if c.Msg.Method() != sip.INVITE {
+				t.Errorf("%s reached the script", c.Msg.MethodName())
+				return api.VerdictNone
+			}
+			c.Host.Park(c, func() { time.Sleep(3 * time.Second) })
+			tx, err := c.Host.Transaction(c)
+			if err != nil {
+				t.Error(err)
+				return api.VerdictError
+			}
+			cancelled = tx.Cancelled()
+			outcome = tx.Relay(c, 0)
+			return api.VerdictNone
+		})
+		alice, bob := r.Agent(), r.Agent()
+		c := alice.To("slow", bob)
+		began := time.Now()
+		c.Send("INVITE", 1)
+		alice.Expect("100")
+		if d := time.Since(began); d < 200*time.Millisecond || d > 220*time.Millisecond {
+			t.Errorf("100 Trying came after %s, want 200ms", d)
+		}
+		time.Sleep(time.Second)
+		sent := time.Now()
+		c.Send("CANCEL", 1)
+		m := alice.Expect("200")
+		if d := time.Since(sent); d != 0 || m.Method() != sip.CANCEL {
+			t.Errorf("the CANCEL was answered after %s by a reply to %s", d, m.Method())
+		}
+		alice.Expect("487")
+		if d := time.Since(began); d != 3*time.Second {
+			t.Errorf("487 came after %s, want 3s, when the script knew", d)
+		}
+		c.Send("ACK", 1)
+		if !cancelled || outcome.OK() || outcome.Name != "cancelled" {
+			t.Errorf("the script saw cancelled=%v, relay=%+v", cancelled, outcome)
+		}
+		bob.Quiet(time.Second)
+	})
+}
+
+// TestRetransmissionsWhileParked: the script runs once.
+func TestRetransmissionsWhileParked(t *testing.T) {
+	for _, method := range []string{"INVITE", "MESSAGE"} {
+		t.Run(method, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				runs := 0
+				r := start(t, enginetest.Options{}, func(c *api.Ctx) api.Verdict {
+					runs++
+					return parkFor(2*time.Second, enginetest.Answer(486))(c)
+				})
+				a := r.Agent()
+				c := a.Call("slow", "sip:10.0.0.1")
+				for range 3 {
+					c.Send(method, 1)
+					time.Sleep(500 * time.Millisecond)
+				}
+				if method == "INVITE" { // at 200 ms, then one for each repetition
+					for range 3 {
+						a.Expect("100")
+					}
+				}
+				a.Expect("486")
+				a.Quiet(time.Second)
+				if runs != 1 {
+					t.Errorf("the script ran %d times", runs)
+				}
+			})
+		})
+	}
+}
+
+// TestQueueBounds: behind a parked handler wait 32 messages or 64 KiB; what is
+// beyond gets 503, in-dialog or not, and the others are served in order.
+func TestQueueBounds(t *testing.T) {
+	for name, tt := range map[string]struct {
+		size, send, served int
+	}{
+		"messages": {0, 40, 1 + 32},
+		"bytes":    {20 << 10, 6, 1 + 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var seen ledger
+				gate := make(chan struct{})
+				r := start(t, enginetest.Options{Workers: 1}, func(c *api.Ctx) api.Verdict {
+					seen.note(c)
+					c.Host.Park(c, func() { <-gate })
+					return enginetest.Answer(200)(c)
+				})
+				a := r.Agent()
+				c := a.Call("slow", "sip:10.0.0.1")
+				for n := range tt.send {
+					a.Send(c.RequestWithBody("MESSAGE", n+1, strings.Repeat("x", tt.size)))
+				}
+				for range tt.send - tt.served {
+					if m := a.Expect("503"); m.Find([]byte("Retry-After")) == nil {
+						t.Errorf("503 without Retry-After:\n%s", m.Raw())
+					}
+				}
+				close(gate)
+				for n := range tt.served {
+					if cseq, err := a.Expect("200").CSeq(); err != nil || cseq.Num != uint32(n+1) {
+						t.Errorf("reply %d has CSeq %d (%v)", n+1, cseq.Num, err)
+					}
+				}
+				a.Quiet(time.Second)
+				r.Stop()
+				if n := r.Total(func(c *engine.Counters) uint64 { return c.QueueFull.Load() }); n != uint64(tt.send-tt.served) {
+					t.Errorf("counted %d refusals, want %d", n, tt.send-tt.served)
+				}
+			})
+		})
+	}
+}
+
+// TestMaxParked: beyond the bound new requests get 503; requests in a dialog
+// and those behind the parked go on.
+func TestMaxParked(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, enginetest.Options{Workers: 1, Net: engine.Net{MaxParked: 3}}, parkFor(time.Second, enginetest.Answer(200)))
+		a := r.Agent()
+		for i := range 3 {
+			a.Call(fmt.Sprint("slow-", i), "sip:10.0.0.1").Send("OPTIONS", 1)
+		}
+		synctest.Wait()
+		a.Call("new", "sip:10.0.0.1").Send("OPTIONS", 1)
+		if m := a.Expect("503"); m.Find([]byte("Retry-After")) == nil {
+			t.Errorf("503 without Retry-After:\n%s", m.Raw())
+		}
+		c := a.Call("old", "sip:10.0.0.1")
+		c.ToTag = "there"
+		c.Send("OPTIONS", 1)
+		a.Expect("200")
+		for range 3 {
+			a.Expect("200")
+		}
+		a.Call("new-2", "sip:10.0.0.1").Send("OPTIONS", 1)
+		a.Expect("200")
+	})
+}
+
+// TestPanicWhileParked: the token comes back, the request gets 500, and the
+// worker, the reader and later messages of the call go on.
+func TestPanicWhileParked(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := start(t, enginetest.Options{Workers: 1}, func(c *api.Ctx) api.Verdict {
+			if c.CallIDString() == "bad" && c.Msg.Method() == sip.OPTIONS {
+				c.Host.Park(c, func() {
+					time.Sleep(time.Second)
+					panic("out of the blue")
+				})
+			}
+			return enginetest.Answer(200)(c)
+		})
+		a := r.Agent()
+		bad := a.Call("bad", "sip:10.0.0.1")
+		bad.Send("OPTIONS", 1)
+		bad.Send("MESSAGE", 2)
+		a.Expect("500")
+		if m := a.Expect("200"); m.Method() != sip.MESSAGE {
+			t.Errorf("got a 200 to %s", m.Method())
+		}
+		a.Call("good", "sip:10.0.0.1").Send("OPTIONS", 1)
+		a.Expect("200")
+		if r.Parked() != 0 || !r.Logged("out of the blue") {
+			t.Errorf("parked %d, log:\n%s", r.Parked(), r.Log())
+		}
+	})
+}
+
+// TestParkInEveryRoute: a wait in any kind of handler ends, and what came for
+// the call meanwhile is served behind it.
+func TestParkInEveryRoute(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var order []string
+		wait := func(name string, c *api.Ctx) {
+			order = append(order, name)
+			c.Host.Park(c, func() { time.Sleep(time.Second) })
+			order = append(order, name+" done")
+		}
+		var p *enginetest.Program
+		p = enginetest.NewProgram(1, enginetest.Routes{
+			Request: func(c *api.Ctx) api.Verdict {
+				if c.Msg.Method() != sip.INVITE {
+					order = append(order, string(c.Msg.MethodName()))
+					return enginetest.Answer(200)(c)
+				}
+				tx, err := c.Host.Transaction(c)
+				if err != nil {
+					t.Error(err)
+					return api.VerdictError
+				}
+				tx.Arm(c, api.RouteBranch, p.Handler("branch_route.b", func(c *api.Ctx) api.Verdict { wait("branch", c); return api.VerdictNone }))
+				tx.Arm(c, api.RouteFailure, p.Handler("failure_route.f", func(c *api.Ctx) api.Verdict { wait("failure", c); return api.VerdictNone }))
+				tx.Relay(c, 0)
+				return api.VerdictNone
+			},
+			Reply: func(c *api.Ctx) api.Verdict { wait("reply", c); return api.VerdictNone },
+			Error: func(c *api.Ctx) api.Verdict { wait("error", c); return api.VerdictNone },
+		})
+		r := enginetest.Start(t, enginetest.Options{Workers: 1}, p)
+		alice, bob := r.Agent(), r.Agent()
+		c := alice.To("everywhere", bob)
+		c.Send("INVITE", 1)
+		c.Send("MESSAGE", 2) // behind the branch route
+		alice.Expect("100")
+		m := bob.Expect("INVITE")
+		alice.Expect("200")
+		bob.Reply(m, 486)
+		bob.Expect("ACK")
+		c.Send("MESSAGE", 3) // behind the reply route, and before what that leads to
+		alice.Expect("200")
+		alice.Expect("486")
+		c.Send("ACK", 1)
+		alice.Send(strings.Replace(c.Request("MESSAGE", 4), "CSeq: 4 MESSAGE", "CSeq: 4 OPTIONS", 1))
+		c.Send("MESSAGE", 5) // behind the error route
+		alice.Expect("400")
+		alice.Expect("200")
+		want := []string{"branch", "branch done", "MESSAGE", "reply", "reply done", "MESSAGE", "failure", "failure done",
+			"error", "error done", "MESSAGE"}
+		if !slices.Equal(order, want) {
+			t.Errorf("handlers ran as\n%q, want\n%q", order, want)
+		}
+		if r.Parked() != 0 {
+			t.Errorf("%d handlers parked at the end", r.Parked())
+		}
+	})
+}
+
+// TestThousandParks: readers, ticks and a thousand handlers that come and go.
+// Each worker's counts have no lock but the token.
+func TestThousandParks(t *testing.T) {
+	const agents, rounds, each = 4, 10, 25
+	both(t, func(t *testing.T, o enginetest.Options) {
+		var counts [4]struct{ in, out int }
+		var together, most atomic.Int64
+		o.Workers = 4
+		r := start(t, o, func(c *api.Ctx) api.Verdict {
+			n := &counts[c.Host.Worker()]
+			n.in++
+			tx, err := c.Host.Transaction(c)
+			if err != nil {
+				t.Error(err)
+				return api.VerdictError
+			}
+			c.Host.Park(c, func() {
+				if k := together.Add(1); k > most.Load() {
+					most.Store(k)
+				}
+				time.Sleep(20 * time.Millisecond)
+				together.Add(-1)
+			})
+			n.out++
+			tx.Reply(c, 200, "", nil)
+			return api.VerdictNone
+		})
+		ended := make(chan struct{})
+		for i := range agents {
+			a := r.Agent()
+			go func() { // ends with the sends below
+				defer func() { ended <- struct{}{} }()
+				for round := range rounds {
+					for k := range each {
+						a.Call(fmt.Sprintf("park-%d-%d-%d", i, round, k), "sip:x@"+a.Proxy.String()).Send("OPTIONS", 1)
+					}
+					for k := range each {
+						if m := a.Receive(enginetest.Patience); m == nil || enginetest.Kind(m) != "200" {
+							t.Errorf("agent %d round %d: reply %d is missing", i, round, k)
+							return
+						}
+					}
+				}
+			}()
+		}
+		for range agents {
+			<-ended
+		}
+		r.Stop()
+		in, out := 0, 0
+		for _, n := range counts {
+			in, out = in+n.in, out+n.out
+		}
+		if in != agents*rounds*each || out != in {
+			t.Errorf("%d handlers began and %d ended, want %d", in, out, agents*rounds*each)
+		}
+		if n := r.Total(func(c *engine.Counters) uint64 { return c.Parks.Load() }); n != uint64(in) {
+			t.Errorf("counted %d parks, want %d", n, in)
+		}
+		if most.Load() < each/2 {
+			t.Errorf("at most %d handlers were parked at once: they do not run side by side", most.Load())
+		}
+	})
+}
