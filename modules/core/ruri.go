@@ -12,22 +12,22 @@ import (
 
 // uriPart reads one part of a URI.
 type uriPart struct {
-	suffix, doc string
+	suffix, doc string // doc has a place for what the URI is
 	kind        modules.Kind
 	get         func(*sip.URI) modules.Value
 }
 
 // uriParts are those that $r*, $o* and others have, by their letter.
 var uriParts = [...]uriPart{
-	{"U", "user of", modules.KindString, func(u *sip.URI) modules.Value { return modules.StringOrNil(string(u.User)) }},
-	{"d", "host of", modules.KindString, func(u *sip.URI) modules.Value {
+	{"U", "User of %s.", modules.KindString, func(u *sip.URI) modules.Value { return modules.StringOrNil(string(u.User)) }},
+	{"d", "Host of %s.", modules.KindString, func(u *sip.URI) modules.Value {
 		if u.Scheme == sip.SchemeTEL {
 			return modules.Nil()
 		}
 		return modules.StringOrNil(string(u.Host))
 	}},
-	{"p", "port of, the transport's default when none is written,", modules.KindNumber, func(u *sip.URI) modules.Value { return modules.Int(defaultPort(u)) }},
-	{"P", "transport of, UDP or for sips TLS when none is written,", modules.KindString, transportOf},
+	{"p", "Port of %s; the transport's default when none is written.", modules.KindNumber, func(u *sip.URI) modules.Value { return modules.Int(defaultPort(u)) }},
+	{"P", "Transport of %s; UDP, for sips TLS, when none is written.", modules.KindString, transportOf},
 }
 
 // partFields declares the parts of a URI that find gives; nil when there is
@@ -39,7 +39,7 @@ func partFields(prefix, what, suffixes string, find func(*api.Ctx) *sip.URI) []m
 			continue
 		}
 		name := prefix + part.suffix
-		out = append(out, field(name, "$"+name, part.kind, sentence(part.doc+" "+what), func(c *api.Ctx) modules.Value {
+		out = append(out, field(name, "$"+name, part.kind, fmt.Sprintf(part.doc, what), func(c *api.Ctx) modules.Value {
 			u := find(c)
 			if u == nil {
 				return modules.Nil()
@@ -49,8 +49,6 @@ func partFields(prefix, what, suffixes string, find func(*api.Ctx) *sip.URI) []m
 	}
 	return out
 }
-
-func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] + "." }
 
 // parsed reads a URI, nil when it is none.
 func parsed(raw []byte) *sip.URI {

@@ -22,15 +22,15 @@ func scriptFunctions() []modules.Function {
 		modules.FN(modules.Spec{Name: "raise_event", Doc: "Raises an event: event_route.NAME runs later, in no transaction."}, raiseArgs, raiseEvent),
 		modules.F2(modules.Spec{Name: "assert", Doc: "Raises an error when a condition does not hold and config{enable_asserts} is set."},
 			modules.OptAnyArg("statement", "the condition"), modules.OptStrArg("description", "", "what it says"), assertCondition),
-		modules.F2(modules.Spec{Name: "hdr", OpenSIPS: "-", Doc: "One header line ending in CRLF, for functions that take whole lines.", TopLevel: true,
+		modules.F2(modules.Spec{Name: "hdr", Doc: "One header line ending in CRLF, for functions that take whole lines.", TopLevel: true,
 			Outputs: []modules.OutputDoc{{Name: "line", Kind: modules.KindString, Doc: "the line"}}},
 			modules.StrArg("name", "header name"), modules.StrArg("value", "header value, without CR, LF and NUL"), headerLine),
-		modules.F2(modules.Spec{Name: "refused", OpenSIPS: "-", Doc: "Stands where a converted script had something without an equivalent, and raises when it is reached.", TopLevel: true},
+		modules.F2(modules.Spec{Name: "refused", Doc: "Stands where a converted script had something without an equivalent, and raises when it is reached.", TopLevel: true},
 			modules.StrArg("id", "number of the finding in the migration's report"), modules.StrArg("text", "what stood there"),
 			func(_ *config, _ *api.Ctx, id, text string) modules.Ret {
 				return modules.Misuse(fmt.Errorf("%s: not converted: %s", id, text))
 			}),
-		modules.F1(modules.Spec{Name: "read_file", OpenSIPS: "-", Doc: "Contents of a file beside the script.", Routes: api.RouteStartup, TopLevel: true,
+		modules.F1(modules.Spec{Name: "read_file", Doc: "Contents of a file beside the script.", Routes: api.RouteStartup, TopLevel: true,
 			Outputs: []modules.OutputDoc{{Name: "data", Kind: modules.KindString, Doc: "the contents"}}},
 			modules.StrArg("path", "path below the script's folder"), readFile),
 		modules.F0(modules.Spec{Name: "avp_print", Doc: "Logs all AVPs at level debug."}, printAVPs),

@@ -114,7 +114,7 @@ func IsPrivate(a netip.Addr) bool {
 // resolve declares a lookup that answers the first address that fits.
 func resolve(name, doc string, fits func(netip.Addr) bool) modules.Function {
 	spec := modules.Spec{Name: name, OpenSIPS: "{" + name + "}", Doc: doc, Blocks: true,
-		Outputs: []modules.OutputDoc{{Name: "value", Kind: modules.KindString, Doc: doc}}}
+		Outputs: []modules.OutputDoc{{Name: "value", Kind: modules.KindString, Doc: "the result"}}}
 	return modules.FN(spec, []modules.Arg{subject()}, func(_ *config, c *api.Ctx, a *modules.Args) modules.Ret {
 		if a.V[0].IsNil() {
 			return modules.Output(modules.Nil())

@@ -85,7 +85,7 @@ func (p *params) int(i, def int) int {
 // define declares one transformation over a string.
 func define(name string, kind modules.Kind, doc string, f func(s string, p *params) modules.Value, args ...modules.Arg) modules.Function {
 	spec := modules.Spec{Name: name, OpenSIPS: "{" + name + "}", Doc: doc, TopLevel: true,
-		Outputs: []modules.OutputDoc{{Name: "value", Kind: kind, Doc: doc}}}
+		Outputs: []modules.OutputDoc{{Name: "value", Kind: kind, Doc: "the result"}}}
 	return modules.FN(spec, append([]modules.Arg{subject()}, args...),
 		func(_ *config, _ *api.Ctx, a *modules.Args) modules.Ret {
 			if a.V[0].IsNil() {

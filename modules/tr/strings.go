@@ -58,7 +58,7 @@ func stringFunctions() []modules.Function {
 func equalFunction() modules.Function {
 	doc := "Whether two values are equal without regard to ASCII letter case, as OpenSIPS's == compares strings; nil equals nil alone."
 	spec := modules.Spec{Name: "s.eq", OpenSIPS: "==", Doc: doc, TopLevel: true,
-		Outputs: []modules.OutputDoc{{Name: "value", Kind: modules.KindBool, Doc: doc}}}
+		Outputs: []modules.OutputDoc{{Name: "value", Kind: modules.KindBool, Doc: "the result"}}}
 	other := subject()
 	other.Name, other.Doc = "other", "the value to compare with; may be nil"
 	return modules.FN(spec, []modules.Arg{subject(), other}, equalValues)

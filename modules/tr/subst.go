@@ -14,7 +14,7 @@ import (
 func reFunctions() []modules.Function {
 	doc := "The value with a substitution applied; unchanged when nothing matches."
 	spec := modules.Spec{Name: "re.subst", OpenSIPS: "{re.subst}", Doc: doc, TopLevel: true,
-		Outputs: []modules.OutputDoc{{Name: "value", Kind: modules.KindString, Doc: doc}}}
+		Outputs: []modules.OutputDoc{{Name: "value", Kind: modules.KindString, Doc: "the result"}}}
 	expr := strArg("expr", "/pattern/replacement/flags with any separator: POSIX extended; \\1 to \\9 are groups, \\0 is the match; flags i (ignore case), g (all matches), s (lines do not end a match)")
 	return []modules.Function{modules.FN(spec, []modules.Arg{subject(), expr}, substitute)}
 }
