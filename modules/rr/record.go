@@ -13,7 +13,6 @@ import (
 )
 
 var (
-	headerName   = []byte("Record-Route")
 	errNoFromTag = errors.New("is_direction needs the parameter append_fromtag, which is off")
 	errAlready   = errors.New("the request is record-routed already")
 )
