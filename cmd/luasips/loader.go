@@ -11,15 +11,16 @@ import (
 	"github.com/luasips/luasips/engine/logs"
 	"github.com/luasips/luasips/engine/txn"
 	"github.com/luasips/luasips/luabind"
-	"github.com/luasips/luasips/modules/all"
+	"github.com/luasips/luasips/modules"
 	"github.com/luasips/luasips/modules/tm"
 )
 
 // loader makes programs out of the script's file, one at a time.
 type loader struct {
-	path   string
-	engine *engine.Engine
-	log    *logs.Logger
+	path    string
+	engine  *engine.Engine
+	log     *logs.Logger
+	modules []*modules.Module // the same ones at each load: they keep process-wide state
 
 	mu      sync.Mutex
 	current *luabind.Program
@@ -84,7 +85,7 @@ func (l *loader) reload() (*program, error) {
 }
 
 func (l *loader) load(previous *luabind.Program, bind func(*luabind.Program) error) (*program, error) {
-	lp, err := luabind.Load(luabind.Options{Path: l.path, Modules: all.List(), Workers: l.engine.Workers(),
+	lp, err := luabind.Load(luabind.Options{Path: l.path, Modules: l.modules, Workers: l.engine.Workers(),
 		Env: l.engine, Previous: previous, Bind: bind, OnGone: l.engine.Forget})
 	if err != nil {
 		return nil, err

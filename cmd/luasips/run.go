@@ -18,6 +18,7 @@ import (
 	"github.com/luasips/luasips/engine/mi"
 	"github.com/luasips/luasips/engine/transport"
 	"github.com/luasips/luasips/luabind"
+	"github.com/luasips/luasips/modules/all"
 )
 
 type runCmd struct {
@@ -89,7 +90,7 @@ func newProxy(r *runCmd, s *streams) (*proxy, error) {
 		return nil, p.fail(err)
 	}
 	p.engine = e
-	p.loader = loader{path: r.File, engine: e, log: p.log}
+	p.loader = loader{path: r.File, engine: e, log: p.log, modules: all.List()}
 	if err := p.loader.first(); err != nil {
 		return nil, p.fail(err)
 	}
