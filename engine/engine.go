@@ -44,6 +44,10 @@ type Program interface {
 	// Abort drops a program that never went live.
 	Commit()
 	Abort()
+	// Shutdown ends what the script's modules keep for the life of the
+	// process; called once, on the live program, when nothing is received any
+	// more.
+	Shutdown()
 }
 
 // Timer is one timer route: run once per process every Every.
@@ -95,7 +99,8 @@ type Engine struct {
 
 	program     atomic.Pointer[liveProgram]
 	generations generations
-	behind      atomic.Int32 // readers whose backlog does not shrink
+	behind      atomic.Int32 // readers that are behind
+	behindAt    atomic.Int64 // when one was last seen to be, UnixNano
 	draining    atomic.Bool
 	timers      timerSet
 	incomings   sync.Pool
@@ -229,6 +234,10 @@ func (e *Engine) close() error {
 		err = e.transport.Close(ctx)
 	}
 	e.timers.stop()
+	lp := e.program.Swap(nil)
+	if lp != nil {
+		lp.Shutdown()
+	}
 	if c, ok := e.resolver.(interface{ Close() }); ok {
 		c.Close()
 	}
@@ -245,7 +254,7 @@ func (e *Engine) close() error {
 			w.program.Release()
 		}
 	}
-	if lp := e.program.Swap(nil); lp != nil {
+	if lp != nil {
 		lp.Release()
 	}
 	return err

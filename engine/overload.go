@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/engine/sip"
 )
@@ -20,11 +22,17 @@ func (w *Worker) refuse(c *api.Ctx, in *api.Incoming) string {
 		return "shutting down"
 	case w.parked >= w.engine.net.MaxParked:
 		return "too many parked handlers"
-	case w.engine.behind.Load() > 0 || len(w.local)-w.pos > inboxMark:
+	case w.engine.overloaded(w.now) || len(w.local)-w.pos > inboxMark:
 		w.counters.Overload.Add(1)
 		return "overload"
 	}
 	return ""
+}
+
+// overloaded tells that a reader is behind. A reader that has fallen silent
+// since, whose last batch was such a one, counts no longer.
+func (e *Engine) overloaded(now time.Time) bool {
+	return e.behind.Load() > 0 && now.UnixNano()-e.behindAt.Load() < int64(e.net.Overload)
 }
 
 // malformed answers or drops a message that did not parse; error_route.main

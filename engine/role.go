@@ -144,6 +144,9 @@ func (e *Engine) noteBatch(ro *role) {
 		ro.full++
 	}
 	behind := ro.batch.Delay > e.net.Overload || (ro.batch.Delay == 0 && ro.full >= overloadBatches)
+	if behind {
+		e.behindAt.Store(time.Now().UnixNano())
+	}
 	if behind == ro.behind {
 		return
 	}
