@@ -167,7 +167,7 @@ func (b *binding) call(L *lua.LState) int {
 	if b.routes&r.c.Kind == 0 {
 		b.wrongPlace(L, r)
 	}
-	if b.mod.decl.Name == "tr" && L.Get(1) == lua.LNil {
+	if b.mod.decl.Name == "tr" && L.Get(1) == lua.LNil && !(len(b.fn.Args) > 0 && b.fn.Args[0].Optional) {
 		return b.ofNil(L)
 	}
 	b.decodeArgs(L, r)

@@ -113,15 +113,15 @@ func (p *proxy) reload() (uint64, error) {
 	start := time.Now()
 	prog, err := p.loader.reload()
 	if err != nil {
-		fields := []api.Field{{Key: "error", Value: err}}
+		r := logs.Record{Level: api.LevelError, Component: "engine", Msg: "reload refused", Fields: []api.Field{{Key: "error", Value: err}}}
 		var se *luabind.Error
-		if errors.As(err, &se) {
-			fields = append(fields, api.Field{Key: "at", Value: fmt.Sprintf("%s:%d", se.File, se.Line)})
+		if errors.As(err, &se) && se.File != "" {
+			r.Where = fmt.Sprintf("%s:%d", se.File, se.Line)
 		}
-		p.engine.Log(api.LevelError, "reload refused", fields...)
+		p.log.Write(r)
 		return 0, err
 	}
-	p.engine.Log(api.LevelNotice, "reloaded", api.Field{Key: "generation", Value: float64(prog.ID())},
-		api.Field{Key: "took", Value: time.Since(start)})
+	p.log.Write(logs.Record{Level: api.LevelNotice, Component: "engine", Msg: "reloaded", Generation: prog.ID(),
+		Fields: []api.Field{{Key: "took", Value: time.Since(start)}}})
 	return prog.ID(), nil
 }

@@ -150,9 +150,6 @@ func (p *proxy) run() error {
 
 // close ends what outlives the engine.
 func (p *proxy) close() {
-	if p.loader.current != nil {
-		p.loader.current.Shutdown()
-	}
 	p.log.Close()
 	p.wg.Wait()
 }

@@ -131,6 +131,9 @@ func (p *Program) Aborted() bool { return p.aborted.Load() }
 // Commit makes it live.
 func (p *Program) Commit() { p.committed.Store(true) }
 
+// Shutdown has nothing to end.
+func (p *Program) Shutdown() {}
+
 // Abort refuses it.
 func (p *Program) Abort() { p.aborted.Store(true) }
 

@@ -99,7 +99,10 @@ func (l *Layer) replyOptions(st *api.State, o *api.ReplyOptions, tag []byte, src
 		so.Headers = append(so.Headers[:len(so.Headers):len(so.Headers)], o.Headers...)
 	}
 	if len(o.Body) > 0 {
-		so.Body, so.ContentType = o.Body, []byte(o.ContentType)
+		so.Body = o.Body
+		if o.ContentType != "" {
+			so.ContentType = []byte(o.ContentType)
+		}
 	}
 	return so
 }

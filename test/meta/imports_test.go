@@ -41,12 +41,14 @@ var allowed = map[string][]string{
 
 // peers are the modules that a module may import beside the rule.
 var peers = map[string][]string{
+	"modules/gen":       {"engine/api"},
 	"modules/options":   {"modules/signaling"},
 	"modules/signaling": {"modules/sl", "modules/tm"},
 	"modules/sl":        {"modules/signaling"},
 	"modules/rr":        {"modules/textops/posix"},
-	"modules/tm":        {"modules/textops/posix"},
-	"modules/sipmsgops": {"modules/textops/posix"},
+	"modules/tm":        {"modules/textops/posix", "modules/signaling"},
+	"modules/tr":        {"modules/textops/posix"},
+	"modules/sipmsgops": {"modules/textops/posix", "modules/signaling"},
 }
 
 // onlyImporter are packages that a single tree of ours may use.
