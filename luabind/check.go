@@ -1,6 +1,711 @@
 package luabind
 
-import "github.com/yuin/gopher-lua/ast"
+import (
+	"fmt"
+	"strings"
 
-func (p *Program) check(s *source, tree []ast.Stmt) {}
-func (p *Program) checkUses()                       {}
+	lua "github.com/yuin/gopher-lua"
+	"github.com/yuin/gopher-lua/ast"
+
+	"github.com/luasips/luasips/engine/api"
+	"github.com/luasips/luasips/modules"
+)
+
+// checker walks a parsed file and finds what running it would find too late.
+// What depends on the loaded modules and on all routes waits in p.uses for the
+// end of the top level.
+type checker struct {
+	p      *Program
+	src    *source
+	scopes []map[string]local
+	fn     *function // the handler being walked; nil at top level
+}
+
+// local is what a local variable is known to hold.
+type local struct {
+	mod  *moduleRec // a module's table
+	msg  bool       // a handler's message
+	file bool       // declared at the file's top level
+}
+
+// function is a handler of the script, or a function in one.
+type function struct {
+	route string // "route.relay"; "" for others
+	kinds api.Route
+	calls []string // routes it calls
+	outer *function
+}
+
+// use is something to check once modules and routes are known.
+type use struct {
+	file string
+	line int
+	run  func() (Severity, string) // "" when it is right
+}
+
+// check walks one file.
+func (p *Program) check(s *source, tree []ast.Stmt) {
+	c := &checker{p: p, src: s}
+	c.push()
+	c.block(tree)
+}
+
+// checkUses runs what waited for the end of the top level.
+func (p *Program) checkUses() {
+	p.spreadKinds()
+	for _, u := range p.uses {
+		if sev, text := u.run(); text != "" {
+			p.find(Finding{Severity: sev, File: u.file, Line: u.line, Text: text})
+		}
+	}
+	p.uses, p.functions = nil, nil
+}
+
+// spreadKinds gives request routes that others call the kinds of their callers.
+func (p *Program) spreadKinds() {
+	byName := map[string]*function{}
+	for _, f := range p.functions {
+		if f.route != "" {
+			byName[f.route] = f
+		}
+	}
+	if f := byName["route.main"]; f != nil {
+		f.kinds = api.RouteRequest
+	}
+	for changed := true; changed; {
+		changed = false
+		for _, f := range p.functions {
+			for _, name := range f.calls {
+				if g := byName[name]; g != nil && strings.HasPrefix(name, "route.") && g.kinds|f.kinds != g.kinds {
+					g.kinds |= f.kinds
+					changed = true
+				}
+			}
+		}
+	}
+}
+
+func (c *checker) find(line int, sev Severity, format string, args ...any) {
+	c.p.find(Finding{Severity: sev, File: c.src.name, Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) later(line int, run func() (Severity, string)) {
+	c.p.uses = append(c.p.uses, use{c.src.name, line, run})
+}
+
+func (c *checker) push() { c.scopes = append(c.scopes, map[string]local{}) }
+func (c *checker) pop()  { c.scopes = c.scopes[:len(c.scopes)-1] }
+
+func (c *checker) declare(name string, l local) {
+	l.file = len(c.scopes) == 1
+	c.scopes[len(c.scopes)-1][name] = l
+}
+
+func (c *checker) lookup(name string) (local, bool) {
+	for i := len(c.scopes) - 1; i >= 0; i-- {
+		if l, ok := c.scopes[i][name]; ok {
+			return l, true
+		}
+	}
+	return local{}, false
+}
+
+// module is the module that e is known to be; nil when it is not known.
+func (c *checker) module(e ast.Expr) *moduleRec {
+	switch e := e.(type) {
+	case *ast.IdentExpr:
+		if l, ok := c.lookup(e.Value); ok {
+			return l.mod
+		}
+		if m := c.p.byName[e.Value]; m != nil && m.decl.Builtin {
+			return m
+		}
+	case *ast.FuncCallExpr:
+		name, ok := e.Func.(*ast.IdentExpr)
+		if ok && len(e.Args) > 0 && (name.Value == "loadmodule" || name.Value == "require") {
+			if s, ok := e.Args[0].(*ast.StringExpr); ok {
+				return c.p.byName[s.Value]
+			}
+		}
+	}
+	return nil
+}
+
+func (c *checker) isMsg(e ast.Expr) bool {
+	id, ok := e.(*ast.IdentExpr)
+	if !ok {
+		return false
+	}
+	l, _ := c.lookup(id.Value)
+	return l.msg
+}
+
+func (c *checker) block(stmts []ast.Stmt) {
+	for _, s := range stmts {
+		c.stmt(s)
+	}
+}
+
+func (c *checker) scoped(stmts []ast.Stmt, names ...string) {
+	c.push()
+	for _, n := range names {
+		c.declare(n, local{})
+	}
+	c.block(stmts)
+	c.pop()
+}
+
+func (c *checker) stmt(s ast.Stmt) {
+	switch s := s.(type) {
+	case *ast.AssignStmt:
+		c.assign(s)
+	case *ast.LocalAssignStmt:
+		c.localAssign(s)
+	case *ast.FuncCallStmt:
+		c.expr(s.Expr)
+	case *ast.DoBlockStmt:
+		c.scoped(s.Stmts)
+	case *ast.WhileStmt:
+		c.condition(s.Condition)
+		c.scoped(s.Stmts)
+	case *ast.RepeatStmt:
+		c.push()
+		c.block(s.Stmts)
+		c.condition(s.Condition)
+		c.pop()
+	case *ast.IfStmt:
+		c.condition(s.Condition)
+		c.scoped(s.Then)
+		c.scoped(s.Else)
+	case *ast.NumberForStmt:
+		c.exprs([]ast.Expr{s.Init, s.Limit, s.Step})
+		c.scoped(s.Stmts, s.Name)
+	case *ast.GenericForStmt:
+		c.exprs(s.Exprs)
+		c.scoped(s.Stmts, s.Names...)
+	case *ast.FuncDefStmt:
+		c.funcDef(s)
+	case *ast.ReturnStmt:
+		c.exprs(s.Exprs)
+	}
+}
+
+func (c *checker) localAssign(s *ast.LocalAssignStmt) {
+	recursive := len(s.Names) == 1 && len(s.Exprs) == 1
+	if _, ok := firstFunction(s.Exprs); ok && recursive {
+		c.declare(s.Names[0], local{})
+	}
+	c.exprs(s.Exprs)
+	for i, n := range s.Names {
+		l := local{}
+		if i < len(s.Exprs) {
+			l.mod, l.msg = c.module(s.Exprs[i]), c.isMsg(s.Exprs[i])
+		}
+		c.declare(n, l)
+	}
+}
+
+func firstFunction(exprs []ast.Expr) (*ast.FunctionExpr, bool) {
+	if len(exprs) == 0 {
+		return nil, false
+	}
+	f, ok := exprs[0].(*ast.FunctionExpr)
+	return f, ok
+}
+
+func (c *checker) assign(s *ast.AssignStmt) {
+	for i, l := range s.Lhs {
+		if id, ok := l.(*ast.IdentExpr); ok {
+			c.assignName(id)
+			continue
+		}
+		if f, ok := firstFunction(s.Rhs[min(i, len(s.Rhs)-1):]); ok && len(s.Lhs) == 1 {
+			c.handler(exprPath(l), f, l.Line())
+			return
+		}
+		c.expr(l)
+	}
+	c.exprs(s.Rhs)
+}
+
+// assignName finds reserved globals, and what other workers will not see.
+func (c *checker) assignName(id *ast.IdentExpr) {
+	l, known := c.lookup(id.Value)
+	if !known {
+		if why := reservedName(id.Value); why != "" {
+			c.find(id.Line(), SeverityError, "%q cannot be assigned: it is %s", id.Value, why)
+			return
+		}
+	}
+	if c.fn == nil || known && !l.file {
+		return
+	}
+	if k := c.kindsOf() & (api.RouteTimer | api.RouteStartup | api.RouteEvent); k != 0 {
+		c.find(id.Line(), SeverityWarning, "%q is written in %s %s route, which runs in one worker: others do not see it; shared:set keeps what all see", id.Value,
+			map[bool]string{true: "an", false: "a"}[k == api.RouteEvent], k)
+	}
+}
+
+func (c *checker) kindsOf() api.Route {
+	for f := c.fn; f != nil; f = f.outer {
+		if f.kinds != 0 {
+			return f.kinds
+		}
+	}
+	return 0
+}
+
+func (c *checker) funcDef(s *ast.FuncDefStmt) {
+	if s.Name.Func == nil {
+		c.function(s.Func, nil, s.Name.Method == "")
+		return
+	}
+	if id, ok := s.Name.Func.(*ast.IdentExpr); ok {
+		if _, known := c.lookup(id.Value); !known {
+			c.assignName(id)
+		}
+	}
+	c.handler(exprPath(s.Name.Func), s.Func, s.Line())
+}
+
+// handler walks a function that stands in a route table, or elsewhere.
+func (c *checker) handler(path string, f *ast.FunctionExpr, line int) {
+	table, _, _ := strings.Cut(path, ".")
+	fn := &function{}
+	for _, t := range routeTables {
+		if t.name == table && path != table {
+			fn.route, fn.kinds = path, t.kind
+			if t.kind == api.RouteRequest {
+				fn.kinds = 0 // known when its callers are
+			}
+		}
+	}
+	if fn.route != "" {
+		place := fmt.Sprintf("%s:%d", c.src.name, line)
+		if first := c.p.declaredAt[path]; first != "" && first != place {
+			c.find(line, SeverityError, "%s was declared at %s already", path, first)
+		} else {
+			c.p.declaredAt[path] = place
+		}
+	}
+	c.function(f, fn, fn.route != "")
+}
+
+// function walks a body; the first parameter of a handler is its message.
+func (c *checker) function(f *ast.FunctionExpr, fn *function, handler bool) {
+	if fn == nil {
+		fn = &function{}
+	}
+	fn.outer = c.fn
+	c.fn = fn
+	c.p.functions = append(c.p.functions, fn)
+	c.push()
+	for i, n := range f.ParList.Names {
+		c.declare(n, local{msg: i == 0 && handler || n == "msg"})
+	}
+	c.block(f.Stmts)
+	c.pop()
+	c.fn = fn.outer
+}
+
+func (c *checker) exprs(list []ast.Expr) {
+	for _, e := range list {
+		c.expr(e)
+	}
+}
+
+func (c *checker) expr(e ast.Expr) {
+	switch e := e.(type) {
+	case *ast.StringExpr:
+		c.literal(e)
+	case *ast.AttrGetExpr:
+		c.member(e)
+	case *ast.TableExpr:
+		for _, f := range e.Fields {
+			c.expr(f.Key)
+			c.expr(f.Value)
+		}
+	case *ast.FuncCallExpr:
+		c.call(e)
+	case *ast.LogicalOpExpr:
+		c.exprs([]ast.Expr{e.Lhs, e.Rhs})
+	case *ast.RelationalOpExpr:
+		c.comparison(e)
+		c.exprs([]ast.Expr{e.Lhs, e.Rhs})
+	case *ast.StringConcatOpExpr:
+		c.exprs([]ast.Expr{e.Lhs, e.Rhs})
+	case *ast.ArithmeticOpExpr:
+		c.exprs([]ast.Expr{e.Lhs, e.Rhs})
+	case *ast.UnaryMinusOpExpr:
+		c.expr(e.Expr)
+	case *ast.UnaryNotOpExpr:
+		c.condition(e.Expr)
+	case *ast.UnaryLenOpExpr:
+		c.expr(e.Expr)
+	case *ast.FunctionExpr:
+		c.function(e, nil, false)
+	}
+}
+
+// literal finds $name in a string that nothing expands.
+func (c *checker) literal(e *ast.StringExpr) {
+	i := strings.IndexByte(e.Value, '$')
+	if i < 0 {
+		return
+	}
+	part, n, err := parseVariable(e.Value[i:])
+	if err != nil || n == 0 {
+		return
+	}
+	text := e.Value[i : i+n]
+	c.later(e.Line(), func() (Severity, string) {
+		if !c.p.knownVariable(&part) {
+			return 0, ""
+		}
+		return SeverityWarning, fmt.Sprintf("%q is not expanded here: only xlog expands pseudo-variables; join with .. or cat()", text)
+	})
+}
+
+// knownVariable tells whether xlog would know the pseudo-variable.
+func (p *Program) knownVariable(part *formatPart) bool {
+	return part.name == "var" || p.fields.byName[part.name] != nil
+}
+
+// member checks msg.NAME and MODULE.NAME.
+func (c *checker) member(e *ast.AttrGetExpr) {
+	key, constant := e.Key.(*ast.StringExpr)
+	switch {
+	case constant && c.isMsg(e.Object):
+		name, line := key.Value, e.Line()
+		c.later(line, func() (Severity, string) {
+			if c.p.fields.byName[name] == nil && c.p.states[0].mts.msgMethods[name] == nil {
+				return SeverityError, c.p.unknownField(name)
+			}
+			return 0, ""
+		})
+		return
+	case constant && c.isRouteTable(e.Object):
+		path, line := exprPath(e), e.Line()
+		c.later(line, func() (Severity, string) {
+			if c.p.neutral[path] != nil {
+				return 0, ""
+			}
+			return SeverityError, c.p.noRoute(path)
+		})
+		return
+	case constant:
+		if m, path := c.modulePath(e); m != nil {
+			if !m.hasMember(path) {
+				c.find(e.Line(), SeverityError, "%s", unknownMember(m, path))
+			}
+			return
+		}
+	}
+	c.expr(e.Object)
+	if !constant {
+		c.expr(e.Key)
+	}
+}
+
+// isRouteTable tells whether e is route, branch_route and so on.
+func (c *checker) isRouteTable(e ast.Expr) bool {
+	id, ok := e.(*ast.IdentExpr)
+	if !ok {
+		return false
+	}
+	for _, t := range routeTables {
+		if t.name == id.Value {
+			_, shadowed := c.lookup(id.Value)
+			return !shadowed
+		}
+	}
+	return false
+}
+
+// noRoute is the error for a route that the script does not have.
+func (p *Program) noRoute(path string) string {
+	return "the script has no " + path + didYouMean(path, sortedKeys(p.neutral))
+}
+
+// modulePath splits tr.s.select into its module and "s.select".
+func (c *checker) modulePath(e ast.Expr) (*moduleRec, string) {
+	if m := c.module(e); m != nil {
+		return m, ""
+	}
+	a, ok := e.(*ast.AttrGetExpr)
+	if !ok {
+		return nil, ""
+	}
+	key, ok := a.Key.(*ast.StringExpr)
+	m, path := c.modulePath(a.Object)
+	if m == nil || !ok {
+		return nil, ""
+	}
+	if path != "" {
+		path += "."
+	}
+	return m, path + key.Value
+}
+
+// hasMember tells whether the path is a function, a variable, a part of a
+// variable, or the beginning of functions' names.
+func (m *moduleRec) hasMember(path string) bool {
+	if m.decl.Name == "core" && path == "read_file" {
+		return true
+	}
+	for _, n := range m.names {
+		if n == path || strings.HasPrefix(n, path+".") || strings.HasPrefix(path, n+".") && m.variable(n) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// condition finds a number used as a truth value: 0 is true in Lua.
+func (c *checker) condition(e ast.Expr) {
+	c.expr(e)
+	if l, ok := e.(*ast.LogicalOpExpr); ok {
+		c.numberCondition(l.Lhs)
+		c.numberCondition(l.Rhs)
+		return
+	}
+	c.numberCondition(e)
+}
+
+func (c *checker) numberCondition(e ast.Expr) {
+	c.numberField(e, func(name string) string {
+		return fmt.Sprintf("msg.%s is a number, and every number is true in Lua, 0 too: compare it, as in msg.%s ~= 0", name, name)
+	})
+}
+
+// comparison finds a number field against a string literal.
+func (c *checker) comparison(e *ast.RelationalOpExpr) {
+	for _, pair := range [][2]ast.Expr{{e.Lhs, e.Rhs}, {e.Rhs, e.Lhs}} {
+		s, ok := pair[1].(*ast.StringExpr)
+		if !ok {
+			continue
+		}
+		c.numberField(pair[0], func(name string) string {
+			return fmt.Sprintf("msg.%s is a number and never equals the string %q: write it without quotes", name, s.Value)
+		})
+	}
+}
+
+// numberField runs text for msg.NAME when NAME is a number, once that is known.
+func (c *checker) numberField(e ast.Expr, text func(name string) string) {
+	a, ok := e.(*ast.AttrGetExpr)
+	if !ok || !c.isMsg(a.Object) {
+		return
+	}
+	key, ok := a.Key.(*ast.StringExpr)
+	if !ok {
+		return
+	}
+	name := key.Value
+	c.later(e.Line(), func() (Severity, string) {
+		f := c.p.fields.byName[name]
+		if f == nil || f.decl == nil || f.decl.Kind != modules.KindNumber || f.decl.Get == nil {
+			return 0, ""
+		}
+		return SeverityWarning, text(name)
+	})
+}
+
+// call checks one call.
+func (c *checker) call(e *ast.FuncCallExpr) {
+	if e.Func == nil { // a method
+		c.expr(e.Receiver)
+		c.exprs(e.Args)
+		return
+	}
+	path := exprPath(e.Func)
+	if c.fn != nil && strings.HasPrefix(path, "route.") {
+		c.fn.calls = append(c.fn.calls, path)
+	}
+	if id, ok := e.Func.(*ast.IdentExpr); ok {
+		if _, known := c.lookup(id.Value); !known {
+			c.globalCall(id.Value, e)
+			return
+		}
+	}
+	if _, shadowed := c.lookup("re"); !shadowed && strings.HasPrefix(path, "re.") {
+		c.patternCall(strings.TrimPrefix(path, "re."), e)
+	}
+	m, name := c.modulePath(e.Func)
+	if m == nil {
+		c.expr(e.Func)
+		c.exprs(e.Args)
+		return
+	}
+	c.expr(e.Func)
+	c.exprs(e.Args)
+	if b := m.find(name); b != nil {
+		c.moduleCall(b, e)
+	}
+}
+
+// globalCall checks xlog, timer_route and the like.
+func (c *checker) globalCall(name string, e *ast.FuncCallExpr) {
+	switch name {
+	case "xlog":
+		c.xlogCall(e)
+		return
+	case "timer_route":
+		if len(e.Args) == 3 {
+			if f, ok := e.Args[2].(*ast.FunctionExpr); ok {
+				c.exprs(e.Args[:2])
+				c.function(f, &function{kinds: api.RouteTimer}, true)
+				return
+			}
+		}
+	}
+	c.exprs(e.Args)
+}
+
+// xlogCall checks that the format is constant and knows its names.
+func (c *checker) xlogCall(e *ast.FuncCallExpr) {
+	at := 0
+	if len(e.Args) > 1 {
+		if _, table := e.Args[1].(*ast.TableExpr); !table {
+			at = 1
+			if s, ok := e.Args[0].(*ast.StringExpr); ok {
+				if _, known := parseLevel(s.Value); !known {
+					c.find(e.Line(), SeverityError, "xlog: unknown level %q; L_ALERT, L_CRIT, L_ERR, L_WARN, L_NOTICE, L_INFO and L_DBG are known", s.Value)
+				}
+			}
+		}
+	}
+	for i, a := range e.Args {
+		if _, constant := a.(*ast.StringExpr); !constant && i != at {
+			c.expr(a)
+		}
+	}
+	if at >= len(e.Args) {
+		return
+	}
+	s, ok := e.Args[at].(*ast.StringExpr)
+	if !ok {
+		c.find(e.Line(), SeverityWarning, "xlog: the format is not constant: what it is joined from is expanded too; give values in the table: xlog(\"L_INFO\", \"... $var(x)\", {x = x})")
+		c.expr(e.Args[at])
+		return
+	}
+	f := parseFormat(s.Value)
+	if f.err != nil {
+		c.find(e.Line(), SeverityError, "xlog: %s", f.err.Error())
+		return
+	}
+	c.later(e.Line(), func() (Severity, string) {
+		for i := range f.parts {
+			if part := &f.parts[i]; part.name != "" && !c.p.knownVariable(part) {
+				return SeverityWarning, fmt.Sprintf("xlog: nothing is known as $%s; it reads %s", part.name, nullText)
+			}
+		}
+		return 0, ""
+	})
+}
+
+// patternCall compiles the constant pattern of re.match and its kin.
+func (c *checker) patternCall(name string, e *ast.FuncCallExpr) {
+	if len(e.Args) < 2 {
+		return
+	}
+	if s, ok := e.Args[1].(*ast.StringExpr); ok && name != "escape" {
+		if x := compilePattern(patternKey{s.Value, false}); x.err != nil {
+			c.find(e.Line(), SeverityError, "re.%s: %s", name, x.err.Error())
+		}
+	}
+}
+
+// moduleCall checks where the call stands, and its constant arguments.
+func (c *checker) moduleCall(b *binding, e *ast.FuncCallExpr) {
+	c.place(b, e)
+	n := len(e.Args)
+	open := n > 0 && isOpenEnded(e.Args[n-1])
+	if n > b.max && !open || n < b.min && !open {
+		c.find(e.Line(), SeverityError, "%s takes %s, got %d", b.full, countText(b.min, b.max), n)
+		return
+	}
+	for i := range min(n, b.max) {
+		c.constantArg(b, i, e.Args[i])
+	}
+}
+
+// isOpenEnded tells whether the last argument may give any number of values.
+func isOpenEnded(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.FuncCallExpr:
+		return !e.AdjustRet
+	case *ast.Comma3Expr:
+		return !e.AdjustRet
+	}
+	return false
+}
+
+// place finds calls from routes that forbid the function, and blocking where
+// later messages of the call wait for it.
+func (c *checker) place(b *binding, e *ast.FuncCallExpr) {
+	if c.fn == nil {
+		if !b.fn.TopLevel {
+			c.find(e.Line(), SeverityError, "%s cannot be called at the top level; it works in %s", b.full, routesText(b.routes))
+		}
+		return
+	}
+	fn := c.fn
+	for fn.kinds == 0 && fn.route == "" && fn.outer != nil {
+		fn = fn.outer
+	}
+	c.later(e.Line(), func() (Severity, string) {
+		switch {
+		case fn.kinds != 0 && fn.kinds&b.routes == 0:
+			return SeverityWarning, fmt.Sprintf("%s cannot be called in %s; it works in %s", b.full, routesText(fn.kinds), routesText(b.routes))
+		case b.fn.Blocks && fn.kinds&api.RouteReply != 0:
+			return SeverityWarning, fmt.Sprintf("%s may wait, and later messages of the call wait with it; launch() runs it after the reply", b.full)
+		}
+		return 0, ""
+	})
+}
+
+// constantArg checks an argument that is known without running.
+func (c *checker) constantArg(b *binding, i int, e ast.Expr) {
+	a := &b.fn.Args[i]
+	var v lua.LValue
+	switch x := e.(type) {
+	case *ast.StringExpr:
+		v = lua.LString(x.Value)
+	case *ast.NumberExpr:
+		n, ok := parseNumber(x.Value)
+		if !ok {
+			return
+		}
+		v = lua.LNumber(n)
+	case *ast.TrueExpr:
+		v = lua.LTrue
+	case *ast.FalseExpr:
+		v = lua.LFalse
+	case *ast.NilExpr:
+		v = lua.LNil
+	default:
+		return
+	}
+	if v == lua.LNil && i == 0 && b.mod.decl.Name == "tr" {
+		return
+	}
+	full := func(err error) string { return fmt.Sprintf("%s: argument %d %q %s", b.full, i+1, a.Name, err.Error()) }
+	if s, ok := v.(lua.LString); ok && (a.Route != 0 || a.Kind == modules.KindFunc) {
+		c.later(e.Line(), func() (Severity, string) {
+			if _, err := c.p.route(a.Route, string(s)); err != nil && s != "" {
+				return SeverityError, full(err)
+			}
+			return 0, ""
+		})
+		return
+	}
+	if s, ok := v.(lua.LString); ok && a.Pattern && s != "" {
+		if x := compilePattern(patternKey{string(s), false}); x.err != nil {
+			c.find(e.Line(), SeverityError, "%s: argument %d %q: %s", b.full, i+1, a.Name, x.err.Error())
+		}
+	}
+	if _, err := (&State{prog: c.p}).argument(a, v); err != nil {
+		c.find(e.Line(), SeverityError, "%s", full(err))
+	}
+}

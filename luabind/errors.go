@@ -10,19 +10,24 @@ import (
 	"github.com/luasips/luasips/engine/api"
 )
 
-// Severity tells an error, which refuses the script, from a warning.
+// Severity tells an error, which refuses the script, from a warning, which
+// luasips check fails on too, and from a note.
 type Severity uint8
 
 // The severities.
 const (
 	SeverityError Severity = iota
 	SeverityWarning
+	SeverityNote
 )
 
-// String is "error" or "warning".
+// String is "error", "warning" or "note".
 func (s Severity) String() string {
-	if s == SeverityWarning {
+	switch s {
+	case SeverityWarning:
 		return "warning"
+	case SeverityNote:
+		return "note"
 	}
 	return "error"
 }
@@ -224,6 +229,7 @@ func (p *Program) reportRun(r *run, err error) {
 		p.proc.budgets.Add(1)
 	}
 	e := p.errorOf(err)
+	e.Stack = strings.ReplaceAll(e.Stack, "in main chunk", "in "+r.name)
 	if r.c.Host == nil {
 		return
 	}

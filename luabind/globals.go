@@ -33,8 +33,7 @@ func newState(p *Program, worker int) *State {
 		rng: scriptRand{rand.NewPCG(rand.Uint64(), rand.Uint64())}}
 	st.decl = declared{settings: map[string]any{}, params: nil, lines: map[string]int{}}
 	st.decl.params = newParams()
-	st.exitVal = &lua.LUserData{Value: errEnded, Metatable: lua.LNil}
-	st.dropVal = &lua.LUserData{Value: errEnded, Metatable: lua.LNil}
+	st.exit, st.drop = newSentinel(), newSentinel()
 	st.openLibraries()
 	st.makeMetatables()
 	st.yes = st.newResult(&yesRet)

@@ -39,7 +39,7 @@ func newProgram(o Options) (*Program, error) {
 		return nil, &Error{File: o.Path, Text: "cannot read the script's folder: " + pathless(err).Error(), Err: err}
 	}
 	p := &Program{opt: o, dir: dir, name: name, closer: closer, sources: map[string]*source{},
-		byName: map[string]*moduleRec{}, neutral: map[string]*handler{}, noted: map[string]bool{}, settings: map[string]any{}}
+		byName: map[string]*moduleRec{}, neutral: map[string]*handler{}, noted: map[string]bool{}, declaredAt: map[string]string{}, settings: map[string]any{}}
 	p.limits = limits{cpu: topLevelCPU, memory: topLevelMemory, depth: 256}
 	p.cache.patterns, p.cache.formats = map[patternKey]*compiledPattern{}, map[string]*logFormat{}
 	for i, m := range o.Modules {
@@ -74,21 +74,8 @@ func (p *Program) load() error {
 		n = min(n, 2)
 	}
 	for i := range n {
-		st := newState(p, i)
-		p.states = append(p.states, st)
-		if err := st.runTop(main); err != nil {
-			e := p.errorOf(err)
-			p.find(Finding{File: e.File, Line: e.Line, Column: e.Column, Text: e.Text, Source: e.Source})
-		}
-		if p.hasErrors() {
-			return p.failure()
-		}
-		if i == 0 {
-			p.decl = &st.decl
-			p.settings = st.decl.settings
-		} else if err := sameDeclared(p.decl, &st.decl); err != nil {
-			p.find(Finding{File: p.name, Text: err.Error()})
-			return p.failure()
+		if err := p.loadState(i, main); err != nil {
+			return err
 		}
 	}
 	p.setLimits()
@@ -104,6 +91,28 @@ func (p *Program) load() error {
 		}
 	}
 	return p.prepare()
+}
+
+// loadState runs the top level for worker i.
+func (p *Program) loadState(i int, main *source) error {
+	st := newState(p, i)
+	p.states = append(p.states, st)
+	if i == 0 {
+		p.decl, p.settings = &st.decl, st.decl.settings
+	}
+	if err := st.runTop(main); err != nil {
+		e := p.errorOf(err)
+		p.find(Finding{File: e.File, Line: e.Line, Column: e.Column, Text: e.Text, Source: e.Source})
+		return p.failure()
+	}
+	if p.hasErrors() && !p.opt.CheckOnly {
+		return p.failure()
+	}
+	if err := sameDeclared(p.decl, &st.decl); err != nil {
+		p.find(Finding{File: p.name, Text: err.Error()})
+		return p.failure()
+	}
+	return nil
 }
 
 // failure is the error that carries all findings.

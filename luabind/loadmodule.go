@@ -99,7 +99,7 @@ func (r *run) setParam(L *lua.LState, m *moduleRec, name string, v lua.LValue) {
 	}
 	d := &m.decl.Params[i]
 	if d.Ignored != "" {
-		r.warning(L, "module %s: parameter %s is taken without effect: %s", m.decl.Name, name, d.Ignored)
+		r.note(L, "module %s: parameter %s is taken without effect: %s", m.decl.Name, name, d.Ignored)
 		return
 	}
 	params := r.st.decl.params[m.decl.Name]

@@ -9,11 +9,12 @@ import (
 // a backtracking pattern cannot hold a worker up.
 
 // maxPatternSteps is how many single comparisons one call may take (about
-// 10 ms); maxPatternDepth how deep it may recurse; maxCaptures is Lua's own.
+// 10 ms), besides patternStepsPerByte for each byte searched; maxPatternDepth how deep it may recurse; maxCaptures is Lua's own.
 const (
-	maxPatternSteps = 1000000
-	maxPatternDepth = 200
-	maxCaptures     = 32
+	maxPatternSteps     = 1000000
+	patternStepsPerByte = 4
+	maxPatternDepth     = 200
+	maxCaptures         = 32
 )
 
 const (
@@ -69,7 +70,7 @@ func (m *matcher) match(s, p int) int {
 	}
 	defer func() { m.depth-- }()
 	for p < len(m.pat) && m.err == nil {
-		if m.steps++; m.steps > maxPatternSteps {
+		if m.steps++; m.steps > maxPatternSteps+patternStepsPerByte*len(m.src) {
 			return m.fail(errPatternSteps)
 		}
 		switch m.pat[p] {
@@ -177,7 +178,7 @@ func (m *matcher) classEnd(p int) int {
 }
 
 func (m *matcher) single(s, p, end int) bool {
-	if m.steps++; m.steps > maxPatternSteps {
+	if m.steps++; m.steps > maxPatternSteps+patternStepsPerByte*len(m.src) {
 		m.fail(errPatternSteps)
 		return false
 	}
@@ -325,7 +326,7 @@ func (m *matcher) balance(s, p int) int {
 	}
 	open, closing, depth := m.pat[p], m.pat[p+1], 1
 	for i := s + 1; i < len(m.src); i++ {
-		if m.steps++; m.steps > maxPatternSteps {
+		if m.steps++; m.steps > maxPatternSteps+patternStepsPerByte*len(m.src) {
 			return m.fail(errPatternSteps)
 		}
 		switch m.src[i] {
@@ -365,7 +366,7 @@ func (m *matcher) backReference(s int, digit byte) int {
 		return m.fail(errPatternIndex)
 	}
 	c := m.captures[l]
-	if m.steps += c.length; m.steps > maxPatternSteps {
+	if m.steps += c.length; m.steps > maxPatternSteps+patternStepsPerByte*len(m.src) {
 		return m.fail(errPatternSteps)
 	}
 	if strings.HasPrefix(m.src[s:], m.src[c.start:c.start+c.length]) {

@@ -41,10 +41,13 @@ type Program struct {
 	findings []Finding
 	opened   []string // process parts that this Load opened
 
-	refs      atomic.Int64
-	committed atomic.Bool
-	noted     map[string]bool
-	bindings  int // how many functions have a key
+	refs       atomic.Int64
+	committed  atomic.Bool
+	noted      map[string]bool
+	uses       []use
+	functions  []*function
+	declaredAt map[string]string // of routes
+	bindings   int               // how many functions have a key
 }
 
 // limits are the budgets of a handler.
@@ -169,7 +172,7 @@ func (p *Program) Release() {
 
 func (p *Program) letGo() {
 	for _, st := range p.states {
-		st.drop()
+		st.letGo()
 	}
 	p.closer()
 	p.sources, p.cache.patterns, p.cache.formats = nil, nil, nil
@@ -291,4 +294,14 @@ func (p *Program) hasErrors() bool {
 		}
 	}
 	return false
+}
+
+// Route finds a declared route by its name: "each" of branch_route.each for
+// api.RouteBranch. The error tells what is near.
+func (p *Program) Route(kind api.Route, name string) (api.Handler, error) {
+	h, err := p.route(kind, name)
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
 }

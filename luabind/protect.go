@@ -20,7 +20,7 @@ func (r *run) enter(L *lua.LState) *lua.LState {
 	return r.st.child(r)
 }
 
-// callable raises unless v can be called.
+// isCallable tells whether v can be called.
 func isCallable(L *lua.LState, v lua.LValue) bool {
 	if v.Type() == lua.LTFunction {
 		return true
@@ -95,8 +95,11 @@ func (r *run) protected(L *lua.LState, f lua.LValue, first int, handler *lua.LFu
 
 // pass hands on what no script may catch.
 func (r *run) pass(L *lua.LState, obj lua.LValue) {
-	if obj == lua.LValue(r.st.exitVal) || obj == lua.LValue(r.st.dropVal) {
-		r.raiseSentinel(L, obj)
+	switch obj {
+	case lua.LValue(r.st.exit.val):
+		r.st.exit.raise(L)
+	case lua.LValue(r.st.drop.val):
+		r.st.drop.raise(L)
 	}
 	L.Error(obj, 0)
 }
@@ -292,7 +295,7 @@ func baseExit(L *lua.LState) int {
 	if r.top {
 		L.RaiseError("exit() belongs in a handler")
 	}
-	r.raiseSentinel(L, r.st.exitVal)
+	r.st.exit.raise(L)
 	return 0
 }
 
@@ -301,6 +304,6 @@ func baseDrop(L *lua.LState) int {
 	if r.top {
 		L.RaiseError("drop() belongs in a handler")
 	}
-	r.raiseSentinel(L, r.st.dropVal)
+	r.st.drop.raise(L)
 	return 0
 }

@@ -188,20 +188,31 @@ func (r *run) room(L *lua.LState, n int) {
 
 // fatal reports whether obj must not be caught by the script.
 func (r *run) fatal(obj lua.LValue) bool {
-	return obj == lua.LValue(r.st.exitVal) || obj == lua.LValue(r.st.dropVal) || r.killed()
+	return obj == lua.LValue(r.st.exit.val) || obj == lua.LValue(r.st.drop.val) || r.killed()
 }
 
 // errEnded is the text of a sentinel that escapes.
 var errEnded = errors.New("the script ended")
 
-// raiseSentinel ends the run by v (exit or drop), or passes a fatal error on.
-// The thread's own Panic hook is replaced so that no stack trace is rendered;
-// the protected call above restores it. Open upvalues are closed by Error, so
-// the thread stays fit for use.
-func (r *run) raiseSentinel(L *lua.LState, v lua.LValue) {
-	obj := v
-	L.Panic = func(L *lua.LState) {
-		panic(&lua.ApiError{Type: lua.ApiErrorRun, Object: obj, StackTrace: errEnded.Error()})
-	}
-	L.Error(v, 0)
+// sentinel is what exit() or drop() raises: a value that only its identity
+// tells, and the hook that panics with it.
+type sentinel struct {
+	val  *lua.LUserData
+	hook func(*lua.LState)
+}
+
+// newSentinel prepares the error once, with a stack trace so that none is
+// rendered when it is caught.
+func newSentinel() sentinel {
+	v := &lua.LUserData{Value: errEnded, Metatable: lua.LNil}
+	err := &lua.ApiError{Type: lua.ApiErrorRun, Object: v, StackTrace: errEnded.Error()}
+	return sentinel{v, func(*lua.LState) { panic(err) }}
+}
+
+// raise ends the run. The thread's own Panic hook is replaced; the protected
+// call above restores it. Error closes the open upvalues, so the thread stays
+// fit for use.
+func (s sentinel) raise(L *lua.LState) {
+	L.Panic = s.hook
+	L.Error(s.val, 0)
 }

@@ -69,16 +69,16 @@ func (s *source) naming(line int, text string) (string, string) {
 
 // quotedWord is a word of the message that may stand in the line.
 func quotedWord(text string) string {
+	if i := strings.IndexAny(text, ": "); i > 0 {
+		if j := strings.LastIndexByte(text[:i], '.'); j > 0 && j+1 < i {
+			return text[j+1 : i]
+		}
+	}
 	for _, q := range []string{"'", `"`} {
 		if _, rest, ok := strings.Cut(text, q); ok {
 			if w, _, ok := strings.Cut(rest, q); ok && w != "" {
 				return w
 			}
-		}
-	}
-	if i := strings.IndexAny(text, ": "); i > 0 {
-		if j := strings.LastIndexByte(text[:i], '.'); j > 0 {
-			return text[j+1 : i]
 		}
 	}
 	return ""

@@ -22,17 +22,17 @@ type State struct {
 	free     []*run
 	children []*lua.LState
 
-	exitVal, dropVal *lua.LUserData
-	yes              *lua.LUserData // the plain true's result
-	mts              metatables
-	decl             declared
-	modtabs          map[string]*lua.LTable // tables of loaded modules
-	required         map[string]lua.LValue
-	varTables        map[string]*lua.LTable // indexed variables of modules
-	results          []lastResult           // by binding
-	bound            map[int]*lua.LFunction // functions of neutral handlers, by handler key
-	names            map[*lua.LFunction]*handler
-	rng              scriptRand
+	exit, drop sentinel
+	yes        *lua.LUserData // the plain true's result
+	mts        metatables
+	decl       declared
+	modtabs    map[string]*lua.LTable // tables of loaded modules
+	required   map[string]lua.LValue
+	varTables  map[string]*lua.LTable // indexed variables of modules
+	results    []lastResult           // by binding
+	bound      map[int]*lua.LFunction // functions of neutral handlers, by handler key
+	names      map[*lua.LFunction]*handler
+	rng        scriptRand
 
 	fnMain, fnReply, fnLocal, fnError *handler
 }
@@ -154,9 +154,9 @@ func (st *State) finish(r *run, err error) api.Verdict {
 func (st *State) verdict(r *run, err error) (v api.Verdict, clean bool) {
 	if api1, ok := err.(*lua.ApiError); ok {
 		switch api1.Object {
-		case lua.LValue(st.exitVal):
+		case lua.LValue(st.exit.val):
 			return api.VerdictNone, true
-		case lua.LValue(st.dropVal):
+		case lua.LValue(st.drop.val):
 			r.c.Done |= api.ActionDropped
 			return api.VerdictDrop, true
 		}
@@ -227,8 +227,8 @@ func (st *State) handlerOf(fn *lua.LFunction, name string) *handler {
 	return &handler{prog: st.prog, name: name, fn: fn}
 }
 
-// drop lets the Lua values go; nothing of the generation can run any more.
-func (st *State) drop() {
+// letGo lets the Lua values go; nothing of the generation can run any more.
+func (st *State) letGo() {
 	st.base.Close()
 	*st = State{prog: st.prog, worker: st.worker, slot: st.slot}
 }

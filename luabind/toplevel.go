@@ -50,8 +50,9 @@ func (r *run) finding(L *lua.LState, format string, args ...any) {
 	r.st.prog.find(f)
 }
 
-func (r *run) warning(L *lua.LState, format string, args ...any) {
-	f := Finding{Severity: SeverityWarning, Text: fmt.Sprintf(format, args...)}
+// note is finding for what is taken without effect.
+func (r *run) note(L *lua.LState, format string, args ...any) {
+	f := Finding{Severity: SeverityNote, Text: fmt.Sprintf(format, args...)}
 	f.File, f.Line, _ = splitPosition(position(L) + ": ")
 	r.st.prog.find(f)
 }
@@ -67,7 +68,7 @@ func topConfig(L *lua.LState) int {
 	t.ForEach(func(k, v lua.LValue) {
 		name := k.String()
 		if why, ok := ignoredSettings[name]; ok {
-			r.warning(L, "config %s is taken without effect: %s", name, why)
+			r.note(L, "config %s is taken without effect: %s", name, why)
 			return
 		}
 		s := settingIndex[name]
@@ -76,7 +77,7 @@ func topConfig(L *lua.LState) int {
 			return
 		}
 		if s.Ignored != "" {
-			r.warning(L, "config %s is taken without effect: %s", name, s.Ignored)
+			r.note(L, "config %s is taken without effect: %s", name, s.Ignored)
 			return
 		}
 		val, err := readSetting(s, v)
