@@ -137,6 +137,7 @@ func (e *Engine) Bind(n Net) error {
 		return err
 	}
 	e.transport = m
+	e.resolver = noResolver{}
 	if n.Resolver != nil {
 		if e.resolver, err = n.Resolver(e.group.start); err != nil {
 			return errors.Join(err, m.Close(context.Background()))
@@ -312,7 +313,7 @@ func (e *Engine) Go(name string, fn func()) { e.group.start(name, fn) }
 // Now is the clock.
 func (e *Engine) Now() time.Time { return time.Now() }
 
-// Resolver answers names; nil-safe numeric answers when none was configured.
+// Resolver answers names; every one with an error when none was configured.
 func (e *Engine) Resolver() api.Resolver { return e.resolver }
 
 // Log writes a record that belongs to no message.

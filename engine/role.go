@@ -114,7 +114,7 @@ func (e *Engine) sort(ro *role, p *transport.Packet) {
 		err = in.Msg.ParseDatagram(in.Buf, &e.net.Transport.Limits)
 	}
 	if p.Bad != nil {
-		err = p.Bad
+		err = spoiled(&in.Msg, p.Bad, err)
 	}
 	ev := event{in: in}
 	if err != nil && !errors.As(err, &ev.bad) {
@@ -122,6 +122,21 @@ func (e *Engine) sort(ro *role, p *transport.Packet) {
 	}
 	w := e.pick(&in.Msg)
 	ro.groups[w] = append(ro.groups[w], ev)
+}
+
+// spoiled is the error of a header section behind which a stream cannot be cut:
+// bad, to be answered where reading the section itself allows it.
+func spoiled(m *sip.Message, bad, read error) error {
+	var why, of *sip.ParseError
+	if !errors.As(bad, &why) {
+		return bad
+	}
+	out := *why
+	out.Respond = m.IsRequest()
+	if errors.As(read, &of) {
+		out.Respond = of.Respond
+	}
+	return &out
 }
 
 func (e *Engine) sourceEnded(ro *role, err error) {
