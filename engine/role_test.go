@@ -12,11 +12,20 @@ import (
 	"github.com/luasips/luasips/engine/enginetest"
 )
 
+// startIdle is start and a wait until no token is held: what comes next is
+// handled by the reader itself.
+func startIdle(t *testing.T, o enginetest.Options, request enginetest.Route) *enginetest.Rig {
+	t.Helper()
+	r := start(t, o, request)
+	synctest.Wait()
+	return r
+}
+
 // TestMonitorTakesTheRole: a handler that sits in its token without parking
 // loses the socket to another goroutine; other workers' calls go on.
 func TestMonitorTakesTheRole(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := start(t, enginetest.Options{Workers: 2}, func(c *api.Ctx) api.Verdict {
+		r := startIdle(t, enginetest.Options{Workers: 2}, func(c *api.Ctx) api.Verdict {
 			if c.Host.Worker() == 0 {
 				time.Sleep(time.Second)
 			}
@@ -45,7 +54,7 @@ func TestMonitorTakesTheRole(t *testing.T) {
 func TestBatchGoesOn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		r := start(t, enginetest.Options{Workers: 2}, func(c *api.Ctx) api.Verdict {
+		r := startIdle(t, enginetest.Options{Workers: 2}, func(c *api.Ctx) api.Verdict {
 			switch c.CallIDString() {
 			case "gate":
 				<-gate
@@ -97,7 +106,7 @@ func TestDrainLimit(t *testing.T) {
 				const posts = 500
 				gate := make(chan struct{})
 				byReader, done := 0, 0
-				r := start(t, enginetest.Options{Workers: 2}, func(c *api.Ctx) api.Verdict {
+				r := startIdle(t, enginetest.Options{Workers: 2}, func(c *api.Ctx) api.Verdict {
 					if c.CallIDString() == "gate" {
 						<-gate
 					}
@@ -140,7 +149,7 @@ func TestOverloadByBacklog(t *testing.T) {
 	const burst, inDialog = 32 * 20, 32 * 18
 	bubble(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		r := start(t, enginetest.Options{Workers: 3}, func(c *api.Ctx) api.Verdict {
+		r := startIdle(t, enginetest.Options{Workers: 3}, func(c *api.Ctx) api.Verdict {
 			if c.CallIDString() == "gate" {
 				<-gate
 			}
@@ -197,7 +206,7 @@ func TestOverloadByBacklog(t *testing.T) {
 func TestSilentReaderIsNotBehind(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		r := start(t, enginetest.Options{Listen: []string{"udp:10.0.0.1:5060", "udp:10.0.0.1:5070"}}, func(c *api.Ctx) api.Verdict {
+		r := startIdle(t, enginetest.Options{Listen: []string{"udp:10.0.0.1:5060", "udp:10.0.0.1:5070"}}, func(c *api.Ctx) api.Verdict {
 			if c.CallIDString() == "gate" {
 				<-gate
 			}
@@ -225,9 +234,10 @@ func TestSilentReaderIsNotBehind(t *testing.T) {
 func TestOverloadByInbox(t *testing.T) {
 	const sent, mark = 1500, 1024
 	bubble(t, func(t *testing.T) {
-		r := start(t, enginetest.Options{Workers: 2}, enginetest.Answer(200))
+		r := startIdle(t, enginetest.Options{Workers: 2}, enginetest.Answer(200))
 		gate := make(chan struct{})
 		r.Engine.Post(0, func() { <-gate })
+		synctest.Wait() // a goroutine of its own sits in it
 		a := r.Agent()
 		c := a.Call(r.Pin("queued", 0), "sip:10.0.0.1")
 		for n := range sent {

@@ -109,6 +109,15 @@ func (a *Agent) Receive(d time.Duration) *sip.Message {
 	return m
 }
 
+// Raw waits for the next message as bytes, "" when none came within d.
+func (a *Agent) Raw(d time.Duration) string {
+	b, _, err := a.link.recv(d)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
 // Expect waits for a message and fails the test unless it is a request of that
 // method, or a reply of that status: "INVITE", "180".
 func (a *Agent) Expect(want string) *sip.Message {

@@ -29,6 +29,9 @@ type Options struct {
 	Net engine.Net
 }
 
+// logShown is how much of the log a failing test shows, bytes.
+const logShown = 4 << 10
+
 // Rig is an engine under test with the network around it.
 type Rig struct {
 	Engine *engine.Engine
@@ -62,7 +65,8 @@ func New(t testing.TB, o Options) *Rig {
 	t.Cleanup(func() {
 		r.Stop()
 		if t.Failed() {
-			t.Logf("the engine logged:\n%s", r.Log())
+			log := r.Log()
+			t.Logf("the end of the engine's log:\n%s", log[max(0, len(log)-logShown):])
 		}
 	})
 	return r
