@@ -33,7 +33,7 @@ func slowTCP(dir string) error {
 	for i := range each {
 		go peer(s.addr, cut, drip)
 		go peer(s.addr, cut, halfOpen)
-		if i%20 == 0 {
+		if i%100 == 0 {
 			go peer(s.addr, cut, neverRead)
 		}
 	}
@@ -103,9 +103,15 @@ func halfOpen(c net.Conn) error {
 	return err
 }
 
-// neverRead sends requests whose answers it does not take.
+// neverRead sends 2,500 requests a second whose answers it does not take.
 func neverRead(c net.Conn) error {
-	for i := 0; i < 20000; i++ {
+	if err := c.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		return err
+	}
+	for i := 0; i < 25000; i++ {
+		if i%25 == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
 		if err := c.SetWriteDeadline(time.Now().Add(15 * time.Second)); err != nil {
 			return err
 		}
