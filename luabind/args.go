@@ -230,16 +230,26 @@ func (p *Program) route(kind api.Route, name string) (*handler, error) {
 		if kind&t.kind == 0 {
 			continue
 		}
-		if h := p.neutral[t.name+"."+name]; h != nil {
+		if h := p.declaredRoute(t.name + "." + name); h != nil {
 			return h, nil
 		}
 		for full := range p.neutral {
-			if rest, ok := strings.CutPrefix(full, t.name+"."); ok {
+			if rest, ok := strings.CutPrefix(full, t.name+"."); ok && p.declaredRoute(full) != nil {
 				known = append(known, rest)
 			}
 		}
 	}
 	return nil, fmt.Errorf("names %s.%s, which the script does not have%s", routeKindName(kind), name, didYouMean(name, known))
+}
+
+// declaredRoute is the handler of a route that the script has; nil for others,
+// of which a parameter may have given the name.
+func (p *Program) declaredRoute(full string) *handler {
+	h := p.neutral[full]
+	if h == nil || len(p.states) == 0 || p.states[0].bound[h.key] == nil {
+		return nil
+	}
+	return h
 }
 
 // routeName is the name without its type: "voicemail" of

@@ -282,7 +282,7 @@ func (c *checker) handler(path string, f *ast.FunctionExpr, line int) {
 	}
 	if fn.route != "" {
 		place := fmt.Sprintf("%s:%d", c.src.name, line)
-		if first := c.p.declaredAt[path]; first != "" && first != place {
+		if first := c.p.declaredAt[path]; first != "" {
 			c.find(line, SeverityError, "%s was declared at %s already", path, first)
 		} else {
 			c.p.declaredAt[path] = place
@@ -387,7 +387,7 @@ func (c *checker) member(e *ast.AttrGetExpr) {
 	case constant && c.isRouteTable(e.Object):
 		path, line := exprPath(e), e.Line()
 		c.later(line, func() (Severity, string) {
-			if c.p.neutral[path] != nil {
+			if c.p.declaredRoute(path) != nil {
 				return 0, ""
 			}
 			return SeverityError, c.p.noRoute(path)

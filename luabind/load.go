@@ -85,6 +85,7 @@ func (p *Program) load() error {
 	if p.hasErrors() {
 		return p.failure()
 	}
+	p.sortFindings()
 	if p.opt.Bind != nil {
 		if err := p.opt.Bind(p); err != nil {
 			return &Error{Text: err.Error(), Err: err, Findings: p.findings}
@@ -117,13 +118,7 @@ func (p *Program) loadState(i int, main *source) error {
 
 // failure is the error that carries all findings.
 func (p *Program) failure() error {
-	sort.SliceStable(p.findings, func(i, j int) bool {
-		a, b := p.findings[i], p.findings[j]
-		if a.File != b.File {
-			return a.File < b.File
-		}
-		return a.Line < b.Line
-	})
+	p.sortFindings()
 	e := &Error{Findings: p.findings}
 	for _, f := range p.findings {
 		if f.Severity == SeverityError {
@@ -132,6 +127,17 @@ func (p *Program) failure() error {
 		}
 	}
 	return e
+}
+
+// sortFindings puts them in the order of the files' lines.
+func (p *Program) sortFindings() {
+	sort.SliceStable(p.findings, func(i, j int) bool {
+		a, b := p.findings[i], p.findings[j]
+		if a.File != b.File {
+			return a.File < b.File
+		}
+		return a.Line < b.Line
+	})
 }
 
 // sameDeclared refuses states that declare different things: a script whose

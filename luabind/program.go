@@ -224,7 +224,7 @@ var errStartup = errors.New("startup_route.main failed; the log tells why")
 // RunStartup runs startup_route.main, when there is one, in worker 0's state.
 // c's kind is RouteStartup. An error means that the program must not start.
 func (p *Program) RunStartup(c *api.Ctx) error {
-	h := p.neutral["startup_route.main"]
+	h := p.declaredRoute("startup_route.main")
 	if h == nil {
 		return nil
 	}
@@ -235,12 +235,12 @@ func (p *Program) RunStartup(c *api.Ctx) error {
 }
 
 // HasEvent tells whether the script declares event_route.name.
-func (p *Program) HasEvent(name string) bool { return p.neutral["event_route."+name] != nil }
+func (p *Program) HasEvent(name string) bool { return p.declaredRoute("event_route."+name) != nil }
 
 // RunEvent runs event_route.name with the event's parameters in a worker's
 // state. c's kind is RouteEvent. VerdictNone when the script does not have it.
 func (p *Program) RunEvent(worker int, c *api.Ctx, name string, params map[string]any) api.Verdict {
-	h := p.neutral["event_route."+name]
+	h := p.declaredRoute("event_route." + name)
 	if h == nil {
 		return api.VerdictNone
 	}

@@ -70,7 +70,8 @@ func (s *source) naming(line int, text string) (string, string) {
 // quotedWord is a word of the message that may stand in the line.
 func quotedWord(text string) string {
 	if i := strings.IndexAny(text, ": "); i > 0 {
-		if j := strings.LastIndexByte(text[:i], '.'); j > 0 && j+1 < i {
+		j := strings.LastIndexByte(text[:i], '.')
+		if j > 0 && j+1 < i || text[i] == ':' {
 			return text[j+1 : i]
 		}
 	}

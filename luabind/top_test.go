@@ -191,10 +191,10 @@ function route.log(msg) xlog("x" .. msg.ru) xlog("L_INFO", "$nothing") xlog("$ru
 		`main.lua:5:10: msg.ml is a number and never equals the string "5"`,
 		"main.lua:6:10: msg.ml is a number, and every number is true",
 		"main.lua:7:14: msg.ml is a number, and every number is true",
-		`main.lua:8:3: "$ru" is not expanded here`,
+		`main.lua:8:24: "$ru" is not expanded here`,
 		"main.lua:13:31: fake.reply cannot be called in onreply routes",
-		"main.lua:15:38: fake.reply cannot be called in onreply routes; it works in request and failure routes",
-		"main.lua:15:54: fake.wait may wait",
+		"main.lua:15:36: fake.reply cannot be called in onreply routes; it works in request and failure routes",
+		"main.lua:15:52: fake.wait may wait",
 		`main.lua:16:35: "counter" is written in a timer route, which runs in one worker`,
 		`main.lua:17:34: "counter" is written in a startup route`,
 		"main.lua:18:25: xlog: the format is not constant",
@@ -204,7 +204,7 @@ function route.log(msg) xlog("x" .. msg.ru) xlog("L_INFO", "$nothing") xlog("$ru
 			t.Errorf("no %q", want)
 		}
 	}
-	if len(got) != 11 {
+	if len(got) != 11 || t.Failed() {
 		t.Errorf("%d findings:\n%s", len(got), all)
 	}
 }

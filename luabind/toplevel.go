@@ -335,13 +335,14 @@ func (st *State) collectRoutes() {
 		})
 	}
 	sort.Strings(st.decl.routes)
-	n := st.prog.neutral
-	st.fnMain, st.fnReply, st.fnLocal, st.fnError = n["route.main"], n["onreply_route.main"], n["local_route.main"], n["error_route.main"]
-	for _, p := range st.decl.pending {
-		if _, err := st.prog.route(p.kind, p.name); err != nil {
-			f := Finding{Text: p.what + " " + err.Error()}
-			f.File, f.Line, _ = splitPosition(p.place + ": ")
-			st.prog.find(f)
+	p := st.prog
+	st.fnMain, st.fnReply = p.declaredRoute("route.main"), p.declaredRoute("onreply_route.main")
+	st.fnLocal, st.fnError = p.declaredRoute("local_route.main"), p.declaredRoute("error_route.main")
+	for _, w := range st.decl.pending {
+		if _, err := p.route(w.kind, w.name); err != nil {
+			f := Finding{Text: w.what + " " + err.Error()}
+			f.File, f.Line, _ = splitPosition(w.place + ": ")
+			p.find(f)
 		}
 	}
 }
