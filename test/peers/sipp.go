@@ -62,7 +62,7 @@ type SIPpRun struct {
 	release func()
 }
 
-// sippFiles are the files that one run writes.
+// sippFiles are the files that one run writes; counts is a pattern.
 type sippFiles struct{ stats, counts, messages, errors string }
 
 // Result is how a run of SIPp ended.
@@ -113,7 +113,7 @@ func RunSIPp(dir string, s SIPp) (*SIPpRun, error) {
 	if err = s.writeScenario(dir); err != nil {
 		return nil, err
 	}
-	run.files = sippFiles{dir + "/stats.csv", dir + "/counts.csv", dir + "/messages.txt", dir + "/errors.txt"}
+	run.files = sippFiles{dir + "/stats.csv", dir + "/*_counts.csv", dir + "/messages.txt", dir + "/errors.txt"}
 	args := append([]string{tool}, s.args(run.files, leased[1].Port, leased[2].Port)...)
 	run.Process, err = StartProcess(Command{Name: "sipp-" + s.title(), Args: args, Dir: dir})
 	if err != nil {
@@ -182,8 +182,8 @@ func (r *SIPpRun) result() Result {
 	if res.Stats, err = ReadStats(r.files.stats); err != nil {
 		res.Errors += err.Error()
 	}
-	if _, err := os.Stat(r.files.counts); err == nil {
-		if res.Counts, err = ReadCounts(r.files.counts); err != nil {
+	if found, _ := filepath.Glob(r.files.counts); len(found) == 1 { // the pattern is a constant and a temporary directory
+		if res.Counts, err = ReadCounts(found[0]); err != nil {
 			res.Errors += err.Error()
 		}
 	}
@@ -290,7 +290,7 @@ func (s *SIPp) args(f sippFiles, control, media int) []string {
 		args = append(args, "-trace_msg", "-message_file", f.messages)
 	}
 	if s.Counts {
-		args = append(args, "-trace_counts", "-count_file", f.counts)
+		args = append(args, "-trace_counts") // SIPp has no option for the file's name
 	}
 	if s.Target != "" {
 		args = append(args, "-key", "target", s.Target)

@@ -22,6 +22,9 @@ type Stats struct {
 	Unexpected      int // calls ended by a message the scenario did not expect
 	OutOfCall       int // messages that belong to no call
 	DeadCall        int // messages for calls already ended
+	// Failures says why calls failed: SIPp's name of the cause, for instance
+	// "UnexpectedMessage" or "MaxUDPRetrans", to their number. Nil when none did.
+	Failures map[string]int
 	// Rate is the calls begun per second over the whole run.
 	Rate float64
 	// ResponseTime is the mean time from the send to the message marked rtd="true".
@@ -39,7 +42,18 @@ func ReadStats(path string) (Stats, error) {
 		return n
 	}
 	rate, _ := strconv.ParseFloat(last["CallRate(C)"], 64)
+	var failures map[string]int
+	for column := range last {
+		cause, isTotal := strings.CutSuffix(column, "(C)")
+		if cause, ok := strings.CutPrefix(cause, "Failed"); ok && isTotal && cause != "Call" && count(column) > 0 {
+			if failures == nil {
+				failures = map[string]int{}
+			}
+			failures[cause] = count(column)
+		}
+	}
 	return Stats{
+		Failures:        failures,
 		Created:         count("TotalCallCreated"),
 		Current:         count("CurrentCall"),
 		Successful:      count("SuccessfulCall(C)"),
