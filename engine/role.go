@@ -19,6 +19,10 @@ const monitorEvery = 5 * time.Millisecond
 // in the kernel's buffer, where the wait itself is not known.
 const overloadBatches = 16
 
+// overloadHold is how long the wait must stay over the mark before new dialogs
+// are refused.
+const overloadHold = 100 * time.Millisecond
+
 // role is what a reading goroutine owns: a source, its batch, and the messages
 // of it that are not delivered yet. It moves whole from one goroutine to the
 // next and is touched by its owner alone.
@@ -28,6 +32,7 @@ type role struct {
 	groups [][]event // by worker
 	next   int       // first group not delivered yet
 	full   int       // full batches in a row
+	late   time.Time // since when batches wait longer than the mark; zero when they do not
 	behind bool      // the backlog is over the mark; counted in Engine.behind
 	broken error     // the source ended; deliver what is left, then close
 }
@@ -151,16 +156,24 @@ func (e *Engine) sourceEnded(ro *role, err error) {
 }
 
 // noteBatch keeps the overload mark: how far this reader is behind what the
-// kernel holds for it.
+// kernel holds for it. A backlog that a pause left behind is worked off in no
+// time; only one that stays over the mark for overloadHold counts.
 func (e *Engine) noteBatch(ro *role) {
 	if ro.batch.N < transport.BatchSize {
 		ro.full = 0
 	} else {
 		ro.full++
 	}
-	behind := ro.batch.Delay > e.net.Overload || (ro.batch.Delay == 0 && ro.full >= overloadBatches)
+	now := time.Now()
+	if ro.batch.Delay <= e.net.Overload {
+		ro.late = time.Time{}
+	} else if ro.late.IsZero() {
+		ro.late = now
+	}
+	behind := !ro.late.IsZero() && now.Sub(ro.late) >= overloadHold ||
+		ro.batch.Delay == 0 && ro.full >= overloadBatches
 	if behind {
-		e.behindAt.Store(time.Now().UnixNano())
+		e.behindAt.Store(now.UnixNano())
 	}
 	if behind == ro.behind {
 		return
