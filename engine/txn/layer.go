@@ -33,6 +33,8 @@ type Layer struct {
 	nLive      int
 	nLinger    int
 
+	buffers  buffers
+	drafts   []*sip.Draft
 	scratch  sip.Draft // a branch as it goes out
 	response sip.Draft // a response that no script edits
 	bytes    []byte    // for keys and values being put together

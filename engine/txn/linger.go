@@ -5,9 +5,6 @@ import (
 	"github.com/luasips/luasips/engine/sip"
 )
 
-// keepSlack is how much more than the response a kept buffer may be, bytes.
-const keepSlack = 64
-
 // settle lets a transaction go as far as it can: a pending entry whose script
 // has ended is forgotten, one that has answered and whose branches have ended
 // gives up all but its last response.
@@ -36,15 +33,12 @@ func (t *transaction) linger() {
 	if t.method == sip.INVITE {
 		for _, b := range t.live.list {
 			if len(b.ack) > 0 && !b.dest.Proto.Stream() {
-				t.acks = append(t.acks, lateAck{branch: b.index, dest: b.dest, ack: append([]byte(nil), b.ack...)})
+				t.acks = append(t.acks, lateAck{branch: b.index, dest: b.dest, ack: t.l.buffers.copyOf(b.ack)})
 			}
 		}
 	}
 	t.dropLive()
 	t.l.nLinger++
-	if cap(t.last) > len(t.last)+keepSlack {
-		t.last = append(make([]byte, 0, len(t.last)), t.last...)
-	}
 	if len(t.acks) > 0 && t.state != serverCompleted {
 		t.endAt = max(t.endAt, t.l.now()+64*t.cfg.T1)
 		if t.endAt == never {

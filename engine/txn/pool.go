@@ -10,19 +10,19 @@ func (l *Layer) takeTx() *transaction {
 	} else {
 		l.freeTx = t.next
 	}
-	*t = transaction{l: l, last: t.last[:0], acks: t.acks[:0], resendAt: never, endAt: never, tryAt: never}
+	*t = transaction{l: l, acks: t.acks[:0], resendAt: never, endAt: never, tryAt: never}
 	t.timer.owner = t
 	return t
 }
 
-// putTx takes a transaction back. A buffer of unusual size goes to the collector.
+// putTx takes a transaction back.
 func (l *Layer) putTx(t *transaction) {
-	last := t.last
-	if cap(last) > 2048 {
-		last = nil
+	l.buffers.put(t.last)
+	for i := range t.acks {
+		l.buffers.put(t.acks[i].ack)
 	}
 	clear(t.acks)
-	*t = transaction{next: l.freeTx, state: serverGone, last: last[:0], acks: t.acks[:0]}
+	*t = transaction{next: l.freeTx, state: serverGone, acks: t.acks[:0]}
 	l.freeTx = t
 }
 
@@ -68,6 +68,22 @@ func (l *Layer) putBranch(b *branch) {
 	dropDraft(&draft)
 	*b = branch{draft: draft, ack: b.ack[:0], next: l.freeBranch}
 	l.freeBranch = b
+}
+
+// takeDraft is a draft for a request that may have to wait for its destination.
+func (l *Layer) takeDraft() *sip.Draft {
+	n := len(l.drafts)
+	if n == 0 {
+		return &sip.Draft{}
+	}
+	d := l.drafts[n-1]
+	l.drafts = l.drafts[:n-1]
+	return d
+}
+
+func (l *Layer) putDraft(d *sip.Draft) {
+	dropDraft(d)
+	l.drafts = append(l.drafts, d)
 }
 
 // empty is what a pooled draft is based on.

@@ -262,9 +262,9 @@ func TestRow056_Row057_Row058_Row104_Stateless(t *testing.T) {
 	r.quiet()
 }
 
-// TestStatelessReplyRoute: received, rport and names in the next Via; onreply_route.main
-// sees it.
-func TestStatelessReply(t *testing.T) {
+// TestRow103_StatelessReply: received, rport, and a name in the next Via, which is resolved;
+// onreply_route.main sees it.
+func TestRow103_StatelessReply(t *testing.T) {
 	r := newRig(t, nil)
 	seen := 0
 	r.live.reply = func(c *api.Ctx) api.Verdict { seen++; return api.VerdictNone }
@@ -287,9 +287,6 @@ func TestStatelessReply(t *testing.T) {
 	}
 	r.quiet()
 }
-
-// TestRow103_SentByName resolves where no received was put on it, as TestStatelessReply
-// shows; TestRow118 Path as routes is in TestRow026.
 
 // TestSilence: a script that does nothing is warned of, one that drops is not.
 func TestSilence(t *testing.T) {

@@ -149,10 +149,14 @@ func (t *transaction) answered(code int, local bool) {
 
 // remember keeps a response for retransmissions.
 func (t *transaction) remember(b []byte) {
-	if cap(t.last) < len(b) {
-		t.last = make([]byte, 0, (len(b)+63)&^63)
-	}
-	t.last = append(t.last[:0], b...)
+	t.forgetLast()
+	t.last = t.l.buffers.copyOf(b)
+}
+
+// forgetLast gives the kept response back.
+func (t *transaction) forgetLast() {
+	t.l.buffers.put(t.last)
+	t.last = nil
 }
 
 // send100 sends 100 Trying unless something has been sent.

@@ -50,13 +50,14 @@ func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
 	if x := l.of(c); x != nil && x.cancelled {
 		return errCancelled
 	}
-	var d sip.Draft
+	d := l.takeDraft()
+	defer l.putDraft(d)
 	d.CopyFrom(c.Msg)
-	strict, err := l.prepareStateless(c, &d, t)
+	strict, err := l.prepareStateless(c, d, t)
 	if err != nil {
 		return err
 	}
-	uri := nextHopURI(&d, strict)
+	uri := nextHopURI(d, strict)
 	if t.Duri != "" {
 		uri = []byte(t.Duri)
 	}
@@ -67,8 +68,8 @@ func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
 	if err != nil {
 		return err
 	}
-	c.State.OnSend(&d, c.Source.Socket, to.Socket)
-	l.addVia(&d, to, c.State, l.statelessID(c.Msg.Message()))
+	c.State.OnSend(d, c.Source.Socket, to.Socket)
+	l.addVia(d, to, c.State, l.statelessID(c.Msg.Message()))
 	c.Done |= api.ActionRelayed
 	out := l.host.Out()
 	return out.Send(to, d.Serialise(out.Buffer()), nil)

@@ -235,7 +235,7 @@ func (t *transaction) passUp(in *api.Incoming, d *sip.Draft, code int) {
 	if code < 200 || code >= 300 || t.method != sip.INVITE {
 		t.remember(b)
 	} else {
-		t.last = t.last[:0]
+		t.forgetLast()
 		if edited {
 			t.remember(b)
 			t.tag2x = t.l.tagHash(&in.Msg)
