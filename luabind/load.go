@@ -53,6 +53,9 @@ func newProgram(o Options) (*Program, error) {
 	}
 	if o.Previous != nil {
 		p.proc = o.Previous.proc
+		p.opt.Previous = nil // else each program would keep all before it
+		o.Workers = len(p.proc.slots) - 1
+		p.opt.Workers = o.Workers
 	} else {
 		p.proc, p.fresh = newProcess(&o), true
 		p.proc.dog.start(o.Env)
@@ -162,7 +165,8 @@ func (p *Program) setLimits() {
 	p.limits.cpu = p.milliseconds("script_cpu_ms")
 	p.limits.memory = int64(p.number("script_memory"))
 	p.limits.depth = int(p.number("script_call_depth"))
-	for _, st := range p.states {
+	for i, st := range p.states {
+		st.slot = &p.proc.slots[i]
 		st.base.Options.CallStackSize = p.limits.depth
 		st.free, st.children = nil, nil
 	}
