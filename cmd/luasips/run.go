@@ -105,6 +105,9 @@ func newProxy(r *runCmd, s *streams) (*proxy, error) {
 
 // fail ends what newProxy began and gives the error its exit code.
 func (p *proxy) fail(err error) error {
+	if p.loader.live != nil {
+		p.loader.live.Abort() // no effect on one that went live: the engine ends it
+	}
 	if p.engine != nil {
 		err = errors.Join(err, p.engine.Close())
 	}
