@@ -171,7 +171,9 @@ func (b *binding) call(L *lua.LState) int {
 		return b.ofNil(L)
 	}
 	b.decodeArgs(L, r)
+	r.at = L
 	ret, trace := b.invoke(r)
+	r.at = nil
 	for i := 0; i < r.args.N; i++ {
 		r.args.V[i] = modules.Value{}
 	}
@@ -202,6 +204,9 @@ func (b *binding) wrongPlace(L *lua.LState, r *run) {
 	if r.top && b.fn.TopLevel {
 		if b.mod.config == nil && b.mod.early == nil {
 			b.mod.early = r.st.prog.earlyConfig(b.mod)
+		}
+		if b.mod.config == nil && b.mod.early == nil {
+			L.RaiseError("%s cannot be called at the top level: module %s is not set up before the script has run", b.full, b.mod.decl.Name)
 		}
 		return
 	}

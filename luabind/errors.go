@@ -236,8 +236,7 @@ func (p *Program) reportRun(r *run, err error) {
 	r.c.Host.Log(r.c, api.LevelError, "script error: "+place(e.File, e.Line, e.Column)+e.Text,
 		api.Field{Key: "route", Value: r.name},
 		api.Field{Key: "source", Value: strings.TrimSpace(e.Source)},
-		api.Field{Key: "stack", Value: e.Stack},
-		api.Field{Key: "generation", Value: float64(p.id)})
+		api.Field{Key: "stack", Value: e.Stack})
 }
 
 // position is "file:line" of the innermost Lua frame of L; "" when none.

@@ -27,7 +27,7 @@ func newState(p *Program, worker int) *State {
 		CallStackSize: p.limits.depth, RegistrySize: 256, RegistryMaxSize: 1 << 16,
 		RegistryGrowStep: 256, SkipOpenLibs: true, MinimizeStackMemory: true,
 	})
-	st := &State{prog: p, worker: worker, slot: &p.proc.slots[worker], base: L,
+	st := &State{prog: p, worker: worker, slot: &p.proc.slots[len(p.proc.slots)-1], base: L,
 		modtabs: map[string]*lua.LTable{}, required: map[string]lua.LValue{}, bound: map[int]*lua.LFunction{},
 		names: map[*lua.LFunction]*handler{}, varTables: map[string]*lua.LTable{},
 		rng: scriptRand{rand.NewPCG(rand.Uint64(), rand.Uint64())}}

@@ -121,6 +121,12 @@ func (h host) FindSocket(s string) (*api.Socket, string, error) {
 	return nil, "", fmt.Errorf("no socket %q", s)
 }
 func (h host) Log(c *api.Ctx, level api.Level, msg string, f ...api.Field) {
+	if p, ok := c.Data.(interface {
+		Position() string
+		GenerationID() uint64
+	}); ok {
+		f = append(f, api.Field{Key: "at", Value: p.Position()}, api.Field{Key: "generation", Value: p.GenerationID()})
+	}
 	h.env.Log(level, msg, f...)
 }
 func (h host) Park(c *api.Ctx, fn func()) {

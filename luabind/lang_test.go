@@ -421,8 +421,10 @@ func TestLog(t *testing.T) {
 	_, logs := request(t, wrap(`
 log.info("text", {n = 1, s = "x", t = {a = 1}})
 log.debug("d") log.warn("w") log.error("e")
-print("p", 1)`))
-	for _, want := range []string{"3 text map[at:main.lua:4 generation:1 n:1 s:x t:{\"a\":1}]", "4 d", "1 w", "-1 e", "3 p\t1"} {
+print("p", 1)
+pcall(function() log.info("inner")
+end)`))
+	for _, want := range []string{"3 text map[at:main.lua:4 generation:1 n:1 s:x t:{\"a\":1}]", "4 d", "1 w", "-1 e", "3 p\t1", "3 inner map[at:main.lua:7"} {
 		if !strings.Contains(logs, want) {
 			t.Errorf("no %q in\n%s", want, logs)
 		}

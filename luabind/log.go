@@ -45,13 +45,15 @@ func (r *run) logs(level api.Level) bool {
 	return !ok || h.LogEnabled(level)
 }
 
-// log writes one record of the script's, with its place.
+// log writes one record of the script's. The host asks the run for its place;
+// at the top level, where there is no host, it is a field.
 func (r *run) log(L *lua.LState, level api.Level, text string, fields []api.Field) {
-	fields = append(fields, api.Field{Key: "at", Value: position(L)})
-	if !r.top {
-		fields = append(fields, api.Field{Key: "generation", Value: float64(r.st.prog.id)})
+	if r.top {
+		fields = append(fields, api.Field{Key: "at", Value: position(L)})
 	}
+	r.at = L
 	r.c.Host.Log(r.c, level, text, fields...)
+	r.at = nil
 }
 
 // openLog makes log.debug, log.info and so on.

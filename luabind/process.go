@@ -14,7 +14,7 @@ type process struct {
 	order  []string                   // in the order of opening
 	shared *sharedStore
 	dog    *watchdog
-	slots  []slot // by worker
+	slots  []slot // by worker; the last is for top levels, which workers know nothing of
 	lastID uint64
 
 	errors  atomic.Uint64
@@ -30,7 +30,7 @@ type slot struct {
 }
 
 func newProcess(o *Options) *process {
-	p := &process{env: o.Env, opened: map[string]modules.Process{}, slots: make([]slot, o.Workers)}
+	p := &process{env: o.Env, opened: map[string]modules.Process{}, slots: make([]slot, o.Workers+1)}
 	p.shared = newSharedStore()
 	p.dog = newWatchdog(p)
 	return p

@@ -53,6 +53,7 @@ type run struct {
 
 	mem      int64 // bytes built so far
 	nest     int
+	at       *lua.LState // thread that logs, where it is not L
 	yielding *lua.LState // coroutine that has just called yield
 
 	args    modules.Args
@@ -109,7 +110,12 @@ func (r *run) Resumed() {
 
 // Position is the script's current file:line, "" outside of Lua. The engine may
 // ask a Ctx's Data for it when it logs.
-func (r *run) Position() string { return position(r.L) }
+func (r *run) Position() string {
+	if r.at != nil {
+		return position(r.at)
+	}
+	return position(r.L)
+}
 
 // GenerationID is the script version that runs, asked for likewise.
 func (r *run) GenerationID() uint64 { return r.st.prog.id }

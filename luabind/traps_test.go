@@ -132,7 +132,10 @@ func TestMemoryBudget(t *testing.T) {
 		}
 	}
 	// It cannot be caught.
-	raises(t, `pcall(function() local s = "x" while true do s = s .. s end end) fake.reply(200)`, "memory budget")
+	v, logs := request(t, "config { script_cpu_ms = 10000 }\n"+wrap(`pcall(function() local s = "x" while true do s = s .. s end end) fake.reply(200)`))
+	if v != api.VerdictError || !strings.Contains(logs, "memory budget") || strings.Contains(logs, "reply 200") {
+		t.Errorf("verdict %d\n%s", v, logs)
+	}
 }
 
 // Errors name what was called, and carry line, caret and stack.
@@ -277,5 +280,60 @@ func TestGenerationsAreLetGo(t *testing.T) {
 	}
 	live.Shutdown()
 	live.Release()
+	e.wg.Wait()
+}
+
+// A reload beside running handlers touches nothing of theirs; what a handler
+// of the old generation armed runs in it afterwards.
+func TestReloadBesideHandlers(t *testing.T) {
+	e := newEnv(t)
+	files := map[string]string{"main.lua": `
+local fake = loadmodule "fake"
+local n = 0
+function route.main(msg) n = n + 1 assert(shared:incr("n") >= 1) fake.arm(function(msg) msg.avp.gen = n end) end`}
+	live, err := luabind.Load(options(e, files, fakeModules()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	live.Commit()
+	stop, stopped := make(chan struct{}), make(chan *api.Ctx)
+	go func() {
+		for {
+			c := ctx(t, e, api.RouteRequest)
+			if live.Worker(0).Request(c) != api.VerdictNone {
+				t.Error(e.texts())
+			}
+			select {
+			case <-stop:
+				stopped <- c
+				return
+			default:
+			}
+		}
+	}()
+	var next *luabind.Program
+	for range 5 {
+		o := options(e, files, fakeModules())
+		o.Previous = live
+		if next != nil {
+			next.Abort()
+		}
+		if next, err = luabind.Load(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	c := <-stopped
+	next.Commit()
+	h := c.State.Slot(armKey).(api.Handler)
+	if v := next.Worker(0).Run(ctx(t, e, api.RouteFailure), h); v != api.VerdictNone {
+		t.Error(e.texts())
+	}
+	if h.Generation().ID() != 1 || next.ID() != 6 {
+		t.Errorf("generations %d and %d", h.Generation().ID(), next.ID())
+	}
+	live.Release()
+	next.Shutdown()
+	next.Release()
 	e.wg.Wait()
 }

@@ -110,9 +110,12 @@ func (st *State) openBit() {
 	})
 }
 
-// openCore adds to module core what needs the script's folder.
+// openCore adds to module core what needs the script's folder, unless the
+// module has it.
 func (st *State) openCore(core *lua.LTable) {
-	st.set(core, "read_file", coreReadFile)
+	if core.RawGetString("read_file") == lua.LNil {
+		st.set(core, "read_file", coreReadFile)
+	}
 }
 
 // coreReadFile is core.read_file(name): the contents of a file below the

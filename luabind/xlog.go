@@ -360,7 +360,7 @@ func headerValue(c *api.Ctx, part *formatPart) modules.Value {
 	if c.Msg == nil {
 		return modules.Value{}
 	}
-	name := stringBytes(part.key)
+	name := []byte(part.key)
 	if part.index == 0 && !part.all {
 		return modules.BytesOrNil(c.Msg.Find(name))
 	}
