@@ -60,6 +60,13 @@ func (h *host) Log(c *api.Ctx, level api.Level, msg string, fields ...api.Field)
 	h.w.writeLog(c, "script", level, msg, fields)
 }
 
+// LogEnabled tells whether script records of a level are written, so that
+// disabled ones cost nothing.
+func (h *host) LogEnabled(level api.Level) bool {
+	l := h.w.engine.log_
+	return l != nil && l.Enabled("script", level)
+}
+
 // Setting reads config{} of the live script; nil when it was not set.
 func (e *Engine) Setting(name string) any {
 	if lp := e.program.Load(); lp != nil {
