@@ -5,18 +5,30 @@ import (
 	"github.com/luasips/luasips/engine/sip"
 )
 
-// pendingBranches counts branches whose answer is still awaited.
+// pendingBranches counts branches whose answer is still awaited. Minor ones are
+// awaited only where there are no others.
 func (t *transaction) pendingBranches() int {
 	if t.live == nil {
 		return 0
 	}
-	n := 0
+	major, minor, majors := 0, 0, 0
 	for _, b := range t.live.list {
-		if b.pending() {
-			n++
+		pending := b.pending()
+		switch {
+		case b.replica:
+		case b.to.Flags&t.cfg.MinorBranch == 0:
+			majors++
+			if pending {
+				major++
+			}
+		case pending:
+			minor++
 		}
 	}
-	return n
+	if majors > 0 {
+		return major
+	}
+	return minor
 }
 
 // decide ends the search when every branch has answered: the failure route gets
@@ -64,9 +76,14 @@ func (t *transaction) decide() {
 func (t *transaction) runFailure(best *branch, h api.Handler) {
 	defer release(h)
 	lv := t.live
-	if lv == nil || t.final {
+	if lv == nil {
 		return
 	}
+	if t.final { // a 2xx came while the route waited its turn
+		lv.deciding = false
+		return
+	}
+	known := int(t.branches)
 	c := t.failureCtx(best, h)
 	t.l.host.Script().Run(c, h)
 	t.l.host.FreeCtx(c)
@@ -78,24 +95,22 @@ func (t *transaction) runFailure(best *branch, h api.Handler) {
 	case t.final, t.pendingBranches() > 0, lv.wait != 0:
 	case t.cancelled && best.status != 487:
 		t.reply(487, "", nil)
+	case t.answeredSince(known):
+		t.decide()
 	default:
-		if next := t.best(); next != nil {
-			best = next
-		}
-		if lv.onFailure != nil && t.allDecidedSince(best) {
-			t.decide()
-			return
-		}
 		t.sendBest(best)
 	}
 }
 
-// allDecidedSince tells that the failure route sent branches which have all
-// failed before it ended, so that the failure route it armed is to run now.
-func (t *transaction) allDecidedSince(best *branch) bool {
-	lv := t.live
-	return len(lv.list) > 0 && lv.list[len(lv.list)-1] != best && !lv.list[len(lv.list)-1].replica &&
-		lv.list[len(lv.list)-1].status != 0 && lv.list[len(lv.list)-1].index > best.index
+// answeredSince tells that the failure route, which waited meanwhile, sent
+// branches that have all answered before it ended.
+func (t *transaction) answeredSince(known int) bool {
+	for _, b := range t.live.list {
+		if int(b.index) >= known && !b.replica {
+			return true
+		}
+	}
+	return false
 }
 
 // failureCtx is the context of a failure route: the request with the script's
@@ -185,6 +200,7 @@ func (t *transaction) forwardBest(b *branch) {
 		t.addChallenges(d, b)
 	}
 	t.passUp(b.reply, d, code)
+	t.cancelPending()
 }
 
 // addChallenges adds the WWW-Authenticate and Proxy-Authenticate values of all

@@ -428,3 +428,85 @@ func TestBranchValues(t *testing.T) {
 	}
 	r.quiet()
 }
+
+// TestMinorBranch: the decision does not wait for one, which is cancelled then.
+func TestMinorBranch(t *testing.T) {
+	cfg := rfcConfig()
+	cfg.MinorBranch = 1 << 4
+	r := newRig(t, cfg)
+	r.live.main = func(c *api.Ctx) api.Verdict {
+		if c.Msg.Method() == sip.INVITE {
+			c.Extra = append(c.Extra, api.Target{URI: "sip:b@10.0.0.3", Q: -1, Flags: 1 << 4})
+		}
+		return r.relay(c)
+	}
+	inv := find(r.recv(uac, invite()), "INVITE")
+	r.recv(uas2, answer(inv[1], 180, "c"))
+	r.want(r.recv(uas, answer(inv[0], 486, "b")), "ACK "+uas, "486 "+uac, "CANCEL "+uas2)
+	r.want(r.recv(uas2, answer(inv[1], 487, "c")), "ACK "+uas2)
+	r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
+	r.quiet()
+}
+
+// TestInjectKeepsEdits: what the request route wrote is on branches that come later, even
+// when it relayed nothing; the failure route that waits while its branch fails goes on.
+func TestInjectKeepsEdits(t *testing.T) {
+	r := newRig(t, nil)
+	var tx api.Transaction
+	r.live.main = func(c *api.Ctx) api.Verdict {
+		if c.Msg.Method() != sip.INVITE {
+			return r.relay(c)
+		}
+		tx = r.tx(c)
+		if err := c.Msg.Append([]byte("X-Script"), []byte("1")); err != nil {
+			t.Error(err)
+		}
+		tx.WaitForBranches(1)
+		return api.VerdictNone
+	}
+	r.recv(uac, invite())
+	c := r.NewCtx(api.RouteEvent)
+	mark := len(r.sent)
+	tx.Inject(c, []api.Target{{URI: "sip:b@10.0.0.3", Q: -1}}, false)
+	r.FreeCtx(c)
+	p := r.one(r.sent[mark:], "INVITE")
+	if p.header("X-Script") != "1" || string(p.m.RequestURI()) != "sip:b@10.0.0.3" {
+		t.Errorf("injected\n%s", p.raw)
+	}
+	r.want(r.recv(uas2, answer(p, 486, "b")), "ACK "+uas2, "486 "+uac)
+	r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
+	r.quiet()
+}
+
+// TestFailureRouteParks: its branch fails while it waits; the route that it armed runs then.
+func TestFailureRouteParks(t *testing.T) {
+	r := newRig(t, nil)
+	var codes []int
+	second := r.arm("failure_route.second", func(c *api.Ctx) { codes = append(codes, c.ReplyCode) })
+	first := r.arm("failure_route.first", func(c *api.Ctx) {
+		codes = append(codes, c.ReplyCode)
+		if err := c.Msg.SetRequestURI([]byte("sip:b@10.0.0.3")); err != nil {
+			t.Error(err)
+		}
+		c.Tx.Arm(c, api.RouteFailure, second)
+		mark := len(r.sent)
+		c.Tx.Relay(c, 0)
+		p := r.one(r.sent[mark:], "INVITE")
+		r.onPark = func() { r.recv(uas2, answer(p, 404, "c")) }
+		r.Park(c, func() {})
+	})
+	r.live.main = func(c *api.Ctx) api.Verdict {
+		if c.Msg.Method() == sip.INVITE {
+			r.tx(c).Arm(c, api.RouteFailure, first)
+		}
+		return r.relay(c)
+	}
+	inv := r.one(r.recv(uac, invite()), "INVITE")
+	r.recv(uas, answer(inv, 486, "b"))
+	r.one(r.sent, "404")
+	if len(codes) != 2 || codes[0] != 486 || codes[1] != 404 {
+		t.Errorf("failure routes saw %v", codes)
+	}
+	r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
+	r.quiet()
+}

@@ -208,7 +208,8 @@ func (o *sendObserver) SendFailed(err error) {
 	}
 }
 
-// observer hears of send errors. A UDP one comes before the token is let go.
+// observer hears of errors of the first send. A UDP one comes before the token
+// is let go, when no response can have come yet.
 func (b *branch) observer() api.SendObserver {
 	if b.dest.Proto.Stream() {
 		return &sendObserver{b, b.serial}

@@ -1,6 +1,10 @@
 package txn
 
-import "time"
+import (
+	"time"
+
+	"github.com/luasips/luasips/engine/api"
+)
 
 // Config are the settings of the transaction layer: tm's parameters and the
 // timers of RFC 3261 table 4. A transaction keeps the Config it began with, so
@@ -23,6 +27,9 @@ type Config struct {
 	// Disable6xxBlock takes 6xx for a failure of its branch alone, so that
 	// others go on and new ones may be tried (tm disable_6xx_block).
 	Disable6xxBlock bool
+	// MinorBranch are the branch flags that make a branch minor: the decision
+	// does not wait for it (tm minor_branch_flag).
+	MinorBranch api.Flags
 	// MaxBreadth stands for an absent Max-Breadth (RFC 5393 §5.3.3); 60 is its
 	// recommended value. 0 neither reads nor writes the header.
 	MaxBreadth int

@@ -35,9 +35,12 @@ func (t *transaction) Inject(c *api.Ctx, targets []api.Target, cancelOthers bool
 	}
 	h := lv.onBranch
 	lv.onBranch = nil
+	t.hold++ // c may be of another call, and the launch may park
 	o := t.launch(c, set, 0, h)
+	t.hold--
 	release(h)
 	t.decide()
+	t.settle()
 	return o
 }
 

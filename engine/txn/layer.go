@@ -140,15 +140,24 @@ func (l *Layer) Done(c *api.Ctx, v api.Verdict) {
 		c.Done |= api.ActionDropped
 	}
 	l.finish(&r, v)
-	l.forget(i)
+	l.forget(l.find(c))
+	if r.tx != nil && r.tx.live != nil {
+		r.tx.routeEnded(c)
+	}
 	l.host.FreeCtx(c)
 	if t := r.tx; t != nil {
-		if t.live != nil && t.live.c == c {
-			t.live.c = nil
-		}
 		t.hold--
 		t.settle()
 	}
+}
+
+// routeEnded keeps the edits of a request route that has not relayed, for
+// branches that are injected later.
+func (t *transaction) routeEnded(c *api.Ctx) {
+	if t.live.loop == 0 && !t.final {
+		t.live.draft.CopyFrom(c.Msg)
+	}
+	t.live.c = nil
 }
 
 // forget takes a request out of those whose script has not ended.

@@ -424,7 +424,9 @@ func (t *transaction) sendAll(set []*branch, flags api.RelayFlags) api.Outcome {
 		void(set)
 		return failed
 	}
-	t.endAt = never
+	if t.live.wait == 0 { // from here on the branches' own timers end it
+		t.endAt = never
+	}
 	if t.method != sip.INVITE && t.state == serverProceeding && t.status == 0 { // RFC 4320 §4.1
 		t.tryAt = t.l.since(t.live.source.Received) + 7*t.cfg.T1
 	}

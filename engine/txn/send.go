@@ -164,10 +164,11 @@ func namesTransport(uri []byte) bool {
 	return sip.ParseURI(uri, &u) != nil || u.Transport() != nil
 }
 
-// transmit sends the request again, byte for byte as before.
+// transmit sends the request again, byte for byte as before. A final response
+// may end the branch before the resend is on its way.
 func (b *branch) transmit() error {
 	out := b.tx.l.host.Out()
-	return out.Send(b.dest, b.compose().Serialise(out.Buffer()), b.observer())
+	return out.Send(b.dest, b.compose().Serialise(out.Buffer()), &sendObserver{b, b.serial})
 }
 
 // replyDest is where responses to a request go (RFC 3261 §18.2.2, RFC 3581
