@@ -99,8 +99,8 @@ func (r *report) measureAll(ctx context.Context, o *options, servers []server, l
 					failed = errors.Join(failed, fmt.Errorf("round %d, %s, %s: %w", got.Round, s.name, l, err))
 				}
 				r.Samples = append(r.Samples, got)
-				fmt.Fprintf(w, "round %d  %-18s %-14s %6.0f µs/call  %6d calls  %d failed  %d retransmitted  %d reordered  %s\n",
-					got.Round, l, s.name, got.CPUPerCall, got.Completed, got.Failed, got.Retransmissions, got.Reordered, firstOf(got.Error+got.Reason))
+				fmt.Fprintf(w, "round %d  %-18s %-14s %6.0f µs/call  %6d calls  %d failed  %d retransmitted  %d reordered  %s %s\n",
+					got.Round, l, s.name, got.CPUPerCall, got.Completed, got.Failed, got.Retransmissions, got.Reordered, firstOf(got.Error+got.Reason), got.Files)
 			}
 		}
 	}

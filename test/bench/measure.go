@@ -40,7 +40,8 @@ type sample struct {
 	AchievedRate    float64 `json:"achieved_calls_per_second"`
 	Retransmissions int     `json:"retransmissions"` // by caller and callee
 	Reordered       int     `json:"reordered"`       // 200 with no 180 before it at the caller, BYE before ACK at the callee
-	// CPU time of the server for one completed call, µs, idle time taken off.
+	// CPU time of the server for one completed call, µs: all of it during the load,
+	// and after it what exceeds the idle server's.
 	CPUPerCall    float64 `json:"cpu_us_per_call"`
 	UserPerCall   float64 `json:"user_us_per_call"`
 	SystemPerCall float64 `json:"system_us_per_call"`
@@ -49,6 +50,7 @@ type sample struct {
 	Processes     int     `json:"processes"`
 	SetupTime     float64 `json:"setup_ms"`         // mean, INVITE to 200
 	Reason        string  `json:"reason,omitempty"` // why calls failed, as SIPp counts it
+	Files         string  `json:"files,omitempty"`  // kept, with --keep
 	Error         string  `json:"error,omitempty"`  // the measurement itself could not be taken
 }
 
@@ -67,7 +69,11 @@ func measure(ctx context.Context, s server, l load, o *options) (sample, error) 
 	if err != nil {
 		return out, err
 	}
-	defer os.RemoveAll(dir)
+	if o.keep {
+		out.Files = dir
+	} else {
+		defer os.RemoveAll(dir)
+	}
 	lease, err := peers.LeasePort()
 	if err != nil {
 		return out, err
@@ -115,12 +121,15 @@ func drive(ctx context.Context, p *peers.Process, port int, dir string, o *optio
 			return err
 		}
 	}
-	began := time.Now()
 	before, err := groupUsage(p.PID())
 	if err != nil {
 		return err
 	}
 	caller, err := call(ctx, dir, remote, callee.Addr(), out.load, o.seconds)
+	if err != nil {
+		return err
+	}
+	loaded, err := groupUsage(p.PID())
 	if err != nil {
 		return err
 	}
@@ -131,7 +140,7 @@ func drive(ctx context.Context, p *peers.Process, port int, dir string, o *optio
 	if err != nil {
 		return err
 	}
-	out.fill(after.minus(before), idle, time.Since(began))
+	out.fill(loaded.minus(before), after.minus(loaded), idle, o.drain)
 	out.count(caller, callee.Stop(), int(o.seconds.Seconds())*out.Rate)
 	stopped = true
 	out.perCall()
@@ -173,15 +182,17 @@ func call(ctx context.Context, dir, remote, callee string, l load, length time.D
 	return run.Wait(), ctx.Err()
 }
 
-// fill takes over CPU time, the idle share of its wall time taken off. Until
-// perCall the figures are those of all calls together.
-func (s *sample) fill(cpu, idle usage, wall time.Duration) {
-	s.Processes = cpu.processes
+// fill takes over the CPU time of the load, all of it, and of the time after it
+// what exceeds the idle server's. Until perCall the figures are those of all
+// calls together.
+func (s *sample) fill(loaded, afterwards, idle usage, drain time.Duration) {
+	s.Processes = loaded.processes
 	s.IdlePerSecond = microseconds(idle.total())
-	net := func(spent, perSecond time.Duration) float64 {
-		return max(0, microseconds(spent)-microseconds(perSecond)*wall.Seconds())
+	sum := func(loaded, afterwards, idle time.Duration) float64 {
+		return microseconds(loaded) + max(0, microseconds(afterwards)-microseconds(idle)*drain.Seconds())
 	}
-	s.UserPerCall, s.SystemPerCall = net(cpu.user, idle.user), net(cpu.system, idle.system)
+	s.UserPerCall = sum(loaded.user, afterwards.user, idle.user)
+	s.SystemPerCall = sum(loaded.system, afterwards.system, idle.system)
 }
 
 // count takes over what the callers and callees saw of the planned calls.

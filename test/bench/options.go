@@ -29,6 +29,7 @@ type options struct {
 	luasips    string
 	out, name  string
 	profile    bool
+	keep       bool
 }
 
 const helpHead = `Measures the CPU time that SIP proxies take for a call, side by side.
@@ -36,9 +37,9 @@ const helpHead = `Measures the CPU time that SIP proxies take for a call, side b
 SIPp plays caller and callee of whole calls (INVITE, 100, 180, 200, ACK, BYE, 200)
 through each server in turn. A round measures every server under every load once;
 the order of servers turns from round to round. CPU time is user and system time of
-the server's process group during the load and a time after it, less what it takes
-when idle, for each completed call. Everything runs on loopback. The results are
-printed, and written as Markdown and JSON.
+the server's process group during the load, and for a time after it what exceeds
+the idle server's, for each completed call. Everything runs on loopback. The results
+are printed, and written as Markdown and JSON.
 
 Servers: luasips, kemi-tlsf and kemi-default (Kamailio scripted in Lua, with its fast
 allocator and with the one its build defaults to), native-tlsf and native-default
@@ -62,7 +63,7 @@ func parseOptions(args []string, w io.Writer) (*options, error) {
 	f.IntVar(&o.measureSeconds, "seconds", 8, "length of each measured load in seconds, 2 to 120")
 	f.IntVar(&o.warmupSeconds, "warmup", 2, "length of the load before it, in seconds, that does not count, 0 to 30")
 	f.DurationVar(&o.drain, "drain", 6*time.Second, "time after the load that counts too, for what servers put off; up to 40s")
-	f.DurationVar(&o.idle, "idle", 2*time.Second, "time that the idle server is measured for, up to 30s; 0 takes nothing off")
+	f.DurationVar(&o.idle, "idle", 2*time.Second, "time that the idle server is measured for, up to 30s; 0 takes nothing off the time after the load")
 	f.StringVar(&rates, "rates", "1000,2000", "calls per second, each up to 10000")
 	f.StringVar(&transports, "transports", "udp,tcp", "udp, tcp")
 	f.StringVar(&servers, "servers", strings.Join(builtin, ","), "servers; none for those of --server alone")
@@ -76,6 +77,7 @@ func parseOptions(args []string, w io.Writer) (*options, error) {
 	f.StringVar(&o.out, "out", "", "directory for the results (default test/bench/results of the source tree); - writes none")
 	f.StringVar(&o.name, "name", "", "file name of the results without its end (default: date and time)")
 	f.BoolVar(&o.profile, "profile", false, "run luasips once more under each load, not counted, with --cpuprofile; the profiles go beside the results")
+	f.BoolVar(&o.keep, "keep", false, "keep the files of servers and SIPp in the temporary directory and say where")
 	f.BoolVar(&quick, "quick", false, "one short round at 1000 calls/s: to see that everything works. Flags given beside it hold")
 	if err := f.Parse(args); err != nil {
 		return nil, err

@@ -198,8 +198,8 @@ func (r *report) markdown() string {
 	m, s := r.Machine, r.Settings
 	fmt.Fprintf(&b, "# CPU time for a call\n\n%s, %d cores, %d MiB; %s; %s; %s. Load average before: %s. Began %s.\n\n",
 		m.CPU, m.Cores, m.MemoryMiB, m.Kernel, m.Go, m.SIPp, m.Load, m.Began.Format("2006-01-02 15:04 MST"))
-	fmt.Fprintf(&b, "%d rounds in turn, each with %.0f s of load behind %.0f s of warm-up, counted until %.0f s after the load; "+
-		"idle time, measured for %.0f s before, taken off. Caller, callee and server share the machine's cores. "+
+	fmt.Fprintf(&b, "%d rounds in turn, each with %.0f s of load behind %.0f s of warm-up, and for %.0f s after the load "+
+		"what exceeds the idle server's time, which was measured for %.0f s before. Caller, callee and server share the machine's cores. "+
 		"CPU, ratios, set-up and idle times are medians over the rounds (ratios: of the medians; their range: round by round), "+
 		"calls are sums, memory the greatest proportional set size of all the server's processes. "+
 		"Reordered: a 200 that came before its 180, or a BYE before its ACK. User and system are as the kernel's clock ticks sampled them, rougher than their sum. Reference: %s.\n",

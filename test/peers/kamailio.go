@@ -34,6 +34,8 @@ type Server struct {
 	port int
 	// Dir holds its files.
 	Dir string
+	// Control is the path of luasips's control socket; empty for other servers.
+	Control string
 }
 
 // Port is the port given or leased for it.

@@ -54,8 +54,8 @@ func BuildLuasips() (string, error) {
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
 		return "", fmt.Errorf("build lock: %w", err)
 	}
-	cmd := exec.Command("go", "build", "-o", bin, "./cmd/luasips")
-	cmd.Dir = root
+	cmd := exec.Command("go", "build", "-trimpath", "-o", bin, "./cmd/luasips") // as the Makefile does, so that neither undoes the other's
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/luasips: %w\n%s", err, out)
 	}
@@ -91,8 +91,9 @@ func RunLuasips(dir string, l Luasips) (*Server, error) {
 			return nil, err
 		}
 	}
+	control := filepath.Join(dir, "control.sock")
 	args := append([]string{l.Binary, "run", "-f", l.File}, l.Args...)
-	p, err := StartProcess(Command{Name: "luasips", Args: args, Dir: dir, Env: l.Env})
+	p, err := StartProcess(Command{Name: "luasips", Args: args, Dir: dir, Env: append([]string{"LUASIPS_CONTROL=" + control}, l.Env...)})
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func RunLuasips(dir string, l Luasips) (*Server, error) {
 		p.Stop(0)
 		return nil, err
 	}
-	return &Server{Process: p, ip: Loopback, port: l.Port, Dir: dir}, nil
+	return &Server{Process: p, ip: Loopback, port: l.Port, Dir: dir, Control: control}, nil
 }
 
 // StartLuasips is RunLuasips for a test: stopped at its end, its log shown when the test fails.

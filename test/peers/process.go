@@ -139,8 +139,8 @@ func (p *Process) Log() string {
 // LogPath is the file that takes what the process prints.
 func (p *Process) LogPath() string { return p.logPath }
 
-// start runs c for a test: stopped at its end, its log shown when it failed.
-func start(tb testing.TB, c Command) *Process {
+// Start runs c for a test: stopped at its end, its log shown when it failed.
+func Start(tb testing.TB, c Command) *Process {
 	tb.Helper()
 	p, err := StartProcess(c)
 	if err != nil {

@@ -276,7 +276,7 @@ func (s *SIPp) args(f sippFiles, control, media int) []string {
 	socket := map[bool]string{false: "1", true: "n"}[s.ConnectionPerCall]
 	args := []string{
 		"-sf", s.File, "-i", s.IP, "-p", strconv.Itoa(s.Port), "-t", string(s.Transport[:1]) + socket,
-		"-cp", strconv.Itoa(control), "-mp", strconv.Itoa(media), "-mi", s.IP, "-nostdin", "-buff_size", strconv.Itoa(socketBuffer),
+		"-cp", strconv.Itoa(control), "-mp", strconv.Itoa(media), "-mi", mediaIP(s.IP, media), "-nostdin", "-buff_size", strconv.Itoa(socketBuffer),
 		"-trace_stat", "-stf", f.stats, "-fd", "1", "-trace_err", "-error_file", f.errors,
 		"-timeout", fmt.Sprintf("%ds", max(1, int(s.Timeout/time.Second))), "-r", strconv.Itoa(s.Rate),
 	}
@@ -303,6 +303,16 @@ func (s *SIPp) args(f sippFiles, control, media int) []string {
 		args = append(args, s.Remote)
 	}
 	return args
+}
+
+// mediaIP is an address of SIPp's own for the two media sockets that it opens in
+// any case, so that the second, whose port is not leased, meets no other SIPp's.
+// Over IPv6 loopback there is but one address.
+func mediaIP(ip string, lease int) string {
+	if strings.Contains(ip, ":") {
+		return ip
+	}
+	return fmt.Sprintf("127.%d.%d.1", 1+lease>>8, lease&0xff)
 }
 
 // socketBuffer is the socket buffer asked for, bytes: room for the bursts of some thousand calls a second.
