@@ -1,6 +1,7 @@
 package luabind
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -182,6 +183,10 @@ func (b *binding) call(L *lua.LState) int {
 		L.RaiseError("%s: internal error; the log has its stack", b.full)
 	}
 	if ret.Err != nil {
+		var over *modules.WallError
+		if errors.As(ret.Err, &over) {
+			r.kill(r.word.Load(), causeWall)
+		}
 		L.RaiseError("%s: %s", b.full, ret.Err.Error())
 	}
 	return b.push(L, r, &ret)

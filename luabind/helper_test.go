@@ -307,7 +307,7 @@ func fakeModules() []*modules.Module {
 			modules.F1(modules.Spec{Name: "flags"}, modules.FlagsArg("flags", "", "no-auto-100", "reason"), func(_ cfg, _ *api.Ctx, m string) modules.Ret { return modules.Output(modules.String(m)) }),
 			modules.F1(modules.Spec{Name: "echo", TopLevel: true}, modules.AnyArg("value", ""), func(_ cfg, _ *api.Ctx, v modules.Value) modules.Ret { return modules.Output(v) }),
 			modules.F0(modules.Spec{Name: "fetch", Outputs: []modules.OutputDoc{{Name: "value"}}}, func(cfg, *api.Ctx) modules.Ret { return modules.NoOutput(-1, "empty", "nothing there") }),
-			modules.F0(modules.Spec{Name: "crash"}, func(cfg, *api.Ctx) modules.Ret { var m map[string]int; m["x"] = 1; return modules.Yes() }),
+			modules.F0(modules.Spec{Name: "crash"}, func(cfg, *api.Ctx) modules.Ret { panic("broken on purpose") }),
 			modules.F1(modules.Spec{Name: "match"}, modules.PatternArg("pattern", ""), func(_ cfg, _ *api.Ctx, p string) modules.Ret { return modules.Yes() }),
 			modules.F1(modules.Spec{Name: "arm", Routes: api.RouteMessage}, modules.RouteArg("route", api.RouteFailure, ""), func(_ cfg, c *api.Ctx, h api.Handler) modules.Ret {
 				c.State.SetSlot(armKey, h)
@@ -317,6 +317,10 @@ func fakeModules() []*modules.Module {
 				c2 := *c
 				c2.Kind, c2.Route, c2.Hooks, c2.Data = api.RouteBranch, "", nil, nil
 				return modules.YesIf(c.Tx.(scriptTx).s.Run(&c2, h) == api.VerdictNone, "branch", "the branch failed")
+			}),
+			modules.F0(modules.Spec{Name: "overwall", Blocks: true}, func(_ cfg, c *api.Ctx) modules.Ret {
+				c.Host.Park(c, func() {})
+				return modules.WallOver(30 * time.Second)
 			}),
 			modules.F0(modules.Spec{Name: "wait", Blocks: true}, func(_ cfg, c *api.Ctx) modules.Ret { c.Host.Park(c, func() {}); return modules.Yes() }),
 			modules.F0(modules.Spec{Name: "timeout", TopLevel: false}, func(k cfg, _ *api.Ctx) modules.Ret { return modules.Output(k.params["timeout"]) }),

@@ -163,6 +163,7 @@ func sameDeclared(a, b *declared) error {
 
 func (p *Program) setLimits() {
 	p.limits.cpu = p.milliseconds("script_cpu_ms")
+	p.limits.wall = modules.Wall(genHost{p})
 	p.limits.memory = int64(p.number("script_memory"))
 	p.limits.depth = int(p.number("script_call_depth"))
 	for i, st := range p.states {

@@ -53,6 +53,7 @@ type Program struct {
 // limits are the budgets of a handler.
 type limits struct {
 	cpu    time.Duration
+	wall   time.Duration // longest wait of one blocking call
 	memory int64
 	depth  int
 }

@@ -29,6 +29,7 @@ const (
 	causeNone cause = iota
 	causeCPU
 	causeMemory
+	causeWall
 )
 
 // maxNesting bounds pcall, xpcall and coroutines inside each other: each is a
@@ -80,6 +81,8 @@ func (r *run) Err() error {
 	switch cause(r.cause.Load()) {
 	case causeCPU:
 		return fmt.Errorf("over the CPU budget of %s (config script_cpu_ms)", time.Duration(r.cpu.Load()))
+	case causeWall:
+		return &modules.WallError{Wall: r.st.prog.limits.wall}
 	case causeMemory:
 		return fmt.Errorf("over the memory budget of %d bytes (config script_memory)", r.st.prog.limits.memory)
 	}
@@ -152,7 +155,7 @@ func (r *run) end() (pool bool) {
 	r.c.Hooks, r.c.Data = r.outerHk, r.outerDt
 	r.st.slot.cur.Store(r.prev)
 	w := r.word.Load()
-	pool = w&3 != runKilled && r.word.CompareAndSwap(w, w&^3|runIdle)
+	pool = w&3 != runKilled && r.word.CompareAndSwap(w, w&^3+runIdle)
 	r.epoch++
 	r.c, r.prev, r.outerHk, r.outerDt, r.yielding = nil, nil, nil, nil, nil
 	clear(r.cache)

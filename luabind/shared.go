@@ -81,7 +81,7 @@ func (sh *sharedShard) put(key string, v modules.Value, ttl time.Duration, now t
 	n := sharedOverhead + len(key) + size(v)
 	if sh.bytes-old.size+n > sharedPerShard {
 		sh.sweep(now)
-		if old, had = sh.m[key]; sh.bytes-old.size+n > sharedPerShard {
+		if old = sh.m[key]; sh.bytes-old.size+n > sharedPerShard {
 			return errSharedFull
 		}
 	}

@@ -104,6 +104,24 @@ func TestCPUBudget(t *testing.T) {
 	}
 }
 
+// A call that waited as long as it may ends the handler; pcall does not catch
+// it, and it counts as over budget.
+func TestWallBudget(t *testing.T) {
+	p, e := load(t, `
+local fake = loadmodule "fake"
+function route.main(msg) pcall(fake.overwall) msg.avp.went_on = 1 end`)
+	c := ctx(t, e, api.RouteRequest)
+	if v := p.Worker(0).Request(c); v != api.VerdictError || c.State.AVP("went_on") != nil {
+		t.Errorf("verdict %d\n%s", v, e.texts())
+	}
+	if !strings.Contains(e.texts(), "over the wall time of 30s that one call may wait (config script_wall)") {
+		t.Error(e.texts())
+	}
+	if n := p.Stats().OverBudget; n != 1 {
+		t.Errorf("%d over budget", n)
+	}
+}
+
 func TestPatternSteps(t *testing.T) {
 	start := time.Now()
 	raises(t, `local x = string.find(("a"):rep(3000), ("a-"):rep(20) .. "b")`, "too many steps")

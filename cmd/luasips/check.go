@@ -17,13 +17,15 @@ type checkCmd struct {
 
 // finding is one line of the report.
 type finding struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"`
-	Column  int    `json:"column"`
-	Message string `json:"message"`
+	File     string `json:"file"`
+	Line     int    `json:"line"`
+	Column   int    `json:"column"`
+	Severity string `json:"severity"` // "error", "warning" or "note"
+	Message  string `json:"message"`
 }
 
-// Run loads each script without opening a socket.
+// Run loads each script without opening a socket. Notes alone are no reason to
+// fail.
 func (c *checkCmd) Run(s *streams) error {
 	found := []finding{}
 	for _, f := range c.Files {
@@ -36,8 +38,10 @@ func (c *checkCmd) Run(s *streams) error {
 	if err := c.print(s.out, found); err != nil {
 		return err
 	}
-	if len(found) > 0 {
-		return &exitError{code: 1}
+	for _, f := range found {
+		if f.Severity != luabind.SeverityNote.String() {
+			return &exitError{code: 1}
+		}
 	}
 	return nil
 }
@@ -49,27 +53,36 @@ func (c *checkCmd) print(w io.Writer, found []finding) error {
 		return enc.Encode(found)
 	}
 	for _, f := range found {
-		if _, err := fmt.Fprintf(w, "%s:%d:%d: %s\n", f.File, f.Line, f.Column, f.Message); err != nil {
+		if _, err := fmt.Fprintf(w, "%s%s: %s\n", f.place(), f.Severity, f.Message); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// place is "file:line:column: " as far as it is known.
+func (f *finding) place() string {
+	return luabind.Finding{File: f.File, Line: f.Line, Column: f.Column}.String()
+}
+
 // check loads one script; an error that is not about its text is returned.
 func check(path string) ([]finding, error) {
 	p, err := luabind.Load(luabind.Options{Path: path, Modules: all.List(), Workers: 1, CheckOnly: true})
 	if err == nil {
-		p.Abort()
-		return nil, nil
+		defer p.Abort()
+		return findings(p.Findings()), nil
 	}
 	var le *luabind.Error
-	if !errors.As(err, &le) {
+	if !errors.As(err, &le) || len(le.Findings) == 0 {
 		return nil, err
 	}
-	out := []finding{}
-	for _, f := range le.Findings {
-		out = append(out, finding{f.File, f.Line, f.Column, f.Text})
+	return findings(le.Findings), nil
+}
+
+func findings(list []luabind.Finding) []finding {
+	out := make([]finding, 0, len(list))
+	for _, f := range list {
+		out = append(out, finding{f.File, f.Line, f.Column, f.Severity.String(), f.Text})
 	}
-	return out, nil
+	return out
 }

@@ -56,6 +56,8 @@ func TestCommandLine(t *testing.T) {
 	good := write(t, "good.lua", script(5060, answering))
 	bad := write(t, "bad.lua", script(5060, "function route.main(msg) sl.sl_send_repli(200, \"OK\") end\n"))
 	broken := write(t, "broken.lua", script(5060, "function route.main(msg\n"))
+	warned := write(t, "warned.lua", script(5060, answering+"function route.b(msg) return \"to $ru\" end\n"))
+	noted := write(t, "noted.lua", script(5060, "config { udp_workers = 4 }\n"+answering))
 	nobody := filepath.Join(t.TempDir(), "none.sock")
 	tests := []struct {
 		name string
@@ -72,6 +74,9 @@ func TestCommandLine(t *testing.T) {
 		{"check finds a wrong name", []string{"check", bad}, 1, `sl_send_reply`},
 		{"check gives the place", []string{"check", bad}, 1, "bad.lua:3:"},
 		{"check finds a syntax error", []string{"check", broken}, 1, "broken.lua:"},
+		{"check of a warning", []string{"check", warned}, 1, "warned.lua:4:34: warning: \"$ru\" is not expanded here"},
+		{"check of a note", []string{"check", noted}, 0, "noted.lua:3:1: note: config udp_workers is taken without effect"},
+		{"check gives the severity", []string{"check", bad}, 1, ": error: module sl has no function"},
 		{"check of no file", []string{"check", nobody}, 1, "none.sock"},
 		{"run of a broken script", []string{"run", "-f", broken, "--no-control"}, exitConfig, "broken.lua:"},
 		{"run of no file", []string{"run", "-f", nobody, "--no-control"}, exitConfig, "none.sock"},
@@ -92,13 +97,20 @@ func TestCommandLine(t *testing.T) {
 }
 
 func TestCheckJSON(t *testing.T) {
-	bad := write(t, "bad.lua", script(5060, "function route.main(msg) sl.sl_send_repli(200, \"OK\") end\n"))
+	bad := write(t, "bad.lua", script(5060, "config { udp_workers = 4 } function route.main(msg) sl.sl_send_repli(\"$ru\") end\n"))
 	code, out, _ := luasips(t, "check", "--json", bad)
 	var found []finding
 	if err := json.Unmarshal([]byte(out), &found); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
-	if code != 1 || len(found) != 1 || found[0].Line != 3 || found[0].File == "" {
+	severities := map[string]int{}
+	for _, f := range found {
+		severities[f.Severity]++
+		if f.Line != 3 || f.File == "" || f.Message == "" {
+			t.Errorf("finding %+v", f)
+		}
+	}
+	if code != 1 || severities["error"] != 1 || severities["warning"] != 1 || severities["note"] != 1 {
 		t.Errorf("exit %d, findings %+v", code, found)
 	}
 }

@@ -1,6 +1,7 @@
 package cfgutils_test
 
 import (
+	"errors"
 	"math"
 	"reflect"
 	"slices"
@@ -86,6 +87,27 @@ func TestSleep(t *testing.T) {
 		}
 		if r := l.Call(c, "sleep", 3601); r.Err == nil {
 			t.Error("more than an hour was taken")
+		}
+	})
+}
+
+// TestSleepOverWall waits no longer than script_wall and then raises what the
+// script cannot catch.
+func TestSleepOverWall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := moduletest.NewHost(t)
+		h.Set = map[string]any{"script_wall": 3.0}
+		l := moduletest.Load(t, h, cfgutils.Module(), nil)
+		a, b := h.Ctx("", api.RouteTimer), h.Ctx("", api.RouteTimer)
+		mustYes(t, l.Call(a, "sleep", 3))
+		mustYes(t, l.Call(a, "get_static_lock", "k"))
+		for _, call := range [][]any{{"sleep", 4}, {"usleep", 3000001}, {"get_static_lock", "k"}} {
+			began := time.Now()
+			r := l.Call(b, call[0].(string), call[1:]...)
+			var over *modules.WallError
+			if !errors.As(r.Err, &over) || over.Wall != 3*time.Second || time.Since(began) != 3*time.Second {
+				t.Errorf("%v: %v after %v", call, r.Err, time.Since(began))
+			}
 		}
 	})
 }

@@ -30,9 +30,14 @@ func functions() []modules.Function {
 	sleep := func(name, unit string, step time.Duration) modules.Function {
 		s := spec(name, "Waits; the worker goes on with other calls.")
 		s.Blocks = true
-		arg := modules.IntArg("time", "how long, in "+unit+"; an hour at most").With(func(a *modules.Arg) { a.Min, a.Max = 0, float64(maxSleep/step) })
+		arg := modules.IntArg("time", "how long, in "+unit+"; one that is longer than script_wall ends the handler then").With(func(a *modules.Arg) { a.Min, a.Max = 0, float64(maxSleep/step) })
 		return modules.F1(s, arg, func(cfg *config, c *api.Ctx, n int) modules.Ret {
-			c.Host.Park(c, func() { cfg.wait(time.Duration(n) * step) })
+			d := time.Duration(n) * step
+			ended := false
+			c.Host.Park(c, func() { ended = cfg.wait(min(d, cfg.wall)) })
+			if d > cfg.wall && !ended {
+				return modules.WallOver(cfg.wall)
+			}
 			return modules.Yes()
 		})
 	}
@@ -69,13 +74,15 @@ func functions() []modules.Function {
 	return append(fns, lockFunctions()...)
 }
 
-// wait pauses, or returns early when the program ends.
-func (p *process) wait(d time.Duration) {
+// wait pauses, or returns early, with ended set, when the program ends.
+func (p *process) wait(d time.Duration) (ended bool) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return false
 	case <-p.done:
+		return true
 	}
 }
 

@@ -57,28 +57,41 @@ func (l *lock) try(owner any) tried {
 
 func (l *lock) give(owner any) { l.holder, l.since = owner, time.Now() }
 
-// await waits for a lock that try found busy. It reports false when done was
-// closed first; late tells that the lease ran out and the lock was taken over.
-func (l *lock) await(owner any, done <-chan struct{}) (ok, late bool) {
+// waited is how waiting for a lock ended.
+type waited uint8
+
+const (
+	waitGot   waited = iota
+	waitLate         // the lease ran out and the lock was taken over
+	waitEnded        // the program ends
+	waitOver         // the longest wait is over
+)
+
+// await waits, at most for longest, for a lock that try found busy.
+func (l *lock) await(owner any, longest time.Duration, done <-chan struct{}) waited {
 	w := &waiter{owner, make(chan struct{})}
-	left, ok := l.enqueue(w)
-	for !ok {
-		timer := time.NewTimer(left)
+	left, got := l.enqueue(w)
+	for end := time.Now().Add(longest); !got; {
+		timer := time.NewTimer(min(left, time.Until(end)))
 		select {
 		case <-w.ready:
 			timer.Stop()
-			return true, false
+			return waitGot
 		case <-done:
 			timer.Stop()
 			l.leave(w)
-			return false, false
+			return waitEnded
 		case <-timer.C:
-			if left, ok = l.expire(w); ok {
-				return true, left == 0
+			if left, got = l.expire(w); got && left == 0 {
+				return waitLate
+			}
+			if !got && !time.Now().Before(end) {
+				l.leave(w)
+				return waitOver
 			}
 		}
 	}
-	return true, false
+	return waitGot
 }
 
 // enqueue adds a waiter, or gives it the lock when that has become free. left
@@ -187,13 +200,16 @@ func (cfg *config) acquire(c *api.Ctx, l *lock, key string) modules.Ret {
 	case mine:
 		return modules.No(-1, "held", "this transaction holds the lock already")
 	}
-	var ok, late bool
-	c.Host.Park(c, func() { ok, late = l.await(owner, cfg.done) })
-	if late {
+	var how waited
+	c.Host.Park(c, func() { how = l.await(owner, cfg.wall, cfg.done) })
+	switch how {
+	case waitOver:
+		return modules.WallOver(cfg.wall)
+	case waitLate:
 		c.Host.Log(c, api.LevelError, "a lock was not released in time and is taken over",
 			api.Field{Key: "lock", Value: key}, api.Field{Key: "after", Value: lease})
 	}
-	return modules.YesIf(ok, "ending", "the program ends")
+	return modules.YesIf(how != waitEnded, "ending", "the program ends")
 }
 
 func (cfg *config) staticLock(name string) (*lock, error) {

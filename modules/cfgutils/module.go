@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/modules"
@@ -65,7 +66,7 @@ func (p *process) Prepare(g modules.GenerationHost, v modules.Params) (modules.C
 	if size&(size-1) != 0 {
 		return nil, fmt.Errorf("lock_pool_size %d must be a power of 2", size)
 	}
-	cfg := &config{process: p, initial: v.Int("initial_probability"), poolSize: size, first: map[string]modules.Value{}}
+	cfg := &config{process: p, wall: modules.Wall(g), initial: v.Int("initial_probability"), poolSize: size, first: map[string]modules.Value{}}
 	for _, s := range v.Strings("shvset") {
 		name, value, err := parseShared(s)
 		if err != nil {
@@ -90,6 +91,7 @@ type config struct {
 	*process
 	initial  int
 	poolSize int
+	wall     time.Duration            // longest wait of one call
 	first    map[string]modules.Value // of shvset
 	recs     recurrenceCache
 }

@@ -65,9 +65,6 @@ type params struct {
 // str is the i-th parameter from 0, "" when absent.
 func (p *params) str(i int) string { return p.a.V[i+1].Text() }
 
-// has reports whether the i-th parameter was given.
-func (p *params) has(i int) bool { return !p.a.V[i+1].IsNil() }
-
 // int is the i-th parameter as a whole number, def when absent. A fraction is
 // an error that the call raises.
 func (p *params) int(i, def int) int {
