@@ -233,10 +233,12 @@ func (p *Program) reportRun(r *run, err error) {
 	if r.c.Host == nil {
 		return
 	}
+	r.failedAt = strings.TrimSuffix(place(e.File, e.Line, 0), ": ")
 	r.c.Host.Log(r.c, api.LevelError, "script error: "+place(e.File, e.Line, e.Column)+e.Text,
-		api.Field{Key: "route", Value: r.name},
+		api.Field{Key: "handler", Value: r.name},
 		api.Field{Key: "source", Value: strings.TrimSpace(e.Source)},
-		api.Field{Key: "stack", Value: e.Stack})
+		api.Field{Key: "lua_stack", Value: strings.TrimPrefix(e.Stack, "stack:\n")})
+	r.failedAt = ""
 }
 
 // position is "file:line" of the innermost Lua frame of L; "" when none.

@@ -54,6 +54,7 @@ type run struct {
 
 	mem      int64 // bytes built so far
 	nest     int
+	failedAt string      // file:line of the error that is being logged
 	at       *lua.LState // thread that logs, where it is not L
 	yielding *lua.LState // coroutine that has just called yield
 
@@ -111,9 +112,12 @@ func (r *run) Resumed() {
 	r.st.prog.proc.dog.running()
 }
 
-// Position is the script's current file:line, "" outside of Lua. The engine may
-// ask a Ctx's Data for it when it logs.
+// Position is the script's current file:line, or where it failed; "" outside of
+// Lua. The engine may ask a Ctx's Data for it when it logs.
 func (r *run) Position() string {
+	if r.failedAt != "" {
+		return r.failedAt
+	}
 	if r.at != nil {
 		return position(r.at)
 	}
