@@ -23,7 +23,7 @@ var faults = map[string]struct{ body, log string }{
 	"bomb-table":  {`local t = {}; for i = 1, 1e9 do t[i] = { i } end`, ""},
 	"bomb-concat": {`local t = {}; for i = 1, 1e6 do t[i] = "0123456789012345678901234567890123456789" end; return #table.concat(t)`, ""},
 	"bomb-pcall":  {`local s = ""; while true do pcall(function() s = s .. string.rep("x", 1e6) end) end`, ""},
-	"recursion":   {`local function f() return 1 + f() end; f()`, "depth"},
+	"recursion":   {`local function f() return 1 + f() end; f()`, "call"},
 	"error":       {`error("my own fault")`, "my own fault"},
 	"error-nil":   {`error()`, ""},
 	"error-table": {`error({ code = 5 })`, ""},

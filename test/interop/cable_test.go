@@ -1,0 +1,127 @@
+package interop_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a bad cable does to each packet, as `tc qdisc add ... netem delay 10ms
+// reorder 25% loss 5% duplicate 5%` would. It is done here and not by netem
+// because many kernels are built without that.
+const (
+	cableLoss      = 0.05
+	cableDuplicate = 0.05
+	cableReorder   = 0.25 // goes out at once, before those that are delayed
+	cableDelay     = 10 * time.Millisecond
+)
+
+// cable joins two network namespaces by a pair of TUN devices and carries the
+// packets from one to the other, badly.
+type cable struct {
+	near, far     string // namespaces
+	nearIP, farIP string // addresses of their ends
+	ends          [2]*os.File
+	wg            sync.WaitGroup
+}
+
+// newCable builds namespaces and cable until the test ends.
+func newCable(t *testing.T) *cable {
+	t.Helper()
+	id := itoa(os.Getpid())
+	c := &cable{near: "luasips-a-" + id, far: "luasips-b-" + id, nearIP: "10.219.77.1", farIP: "10.219.77.2"}
+	for _, ns := range []string{c.near, c.far} {
+		command(t, "ip netns add "+ns)
+		t.Cleanup(func() { command(t, "ip netns delete "+ns) })
+	}
+	t.Cleanup(c.cut)
+	for i, end := range []struct{ ns, ip string }{{c.near, c.nearIP}, {c.far, c.farIP}} {
+		c.ends[i] = plug(t, end.ns, end.ip, fmt.Sprintf("ls%s%d", id, i))
+	}
+	for i := range c.ends {
+		c.wg.Add(1)
+		go c.carry(c.ends[i], c.ends[1-i], rand.New(rand.NewPCG(1, uint64(i)))) // ends with cut
+	}
+	return c
+}
+
+// plug makes a TUN device and moves it into a namespace, ready to use.
+func plug(t *testing.T, ns, ip, name string) *os.File {
+	t.Helper()
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatalf("/dev/net/tun: %v: the kernel needs CONFIG_TUN, a container the device", err)
+	}
+	req, err := unix.NewIfreq(name)
+	if err == nil {
+		req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
+		err = unix.IoctlIfreq(fd, unix.TUNSETIFF, req)
+	}
+	if err != nil {
+		t.Fatalf("TUN device %s: %v", name, errors.Join(err, unix.Close(fd)))
+	}
+	f := os.NewFile(uintptr(fd), name) // now: before it has a device it would poll as broken
+	command(t, fmt.Sprintf("ip link set dev %s netns %s", name, ns))
+	command(t, fmt.Sprintf("ip -n %s addr add %s/30 dev %s", ns, ip, name))
+	command(t, fmt.Sprintf("ip -n %s link set lo up", ns))
+	command(t, fmt.Sprintf("ip -n %s link set %s up", ns, name))
+	return f
+}
+
+// carry takes packets from one end to the other until an end is closed.
+func (c *cable) carry(from, to *os.File, chance *rand.Rand) {
+	defer c.wg.Done()
+	buf := make([]byte, 65536)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		if chance.Float64() < cableLoss {
+			continue
+		}
+		copies := 1
+		if chance.Float64() < cableDuplicate {
+			copies = 2
+		}
+		for range copies {
+			packet := append([]byte(nil), buf[:n]...)
+			delay := cableDelay
+			if chance.Float64() < cableReorder {
+				delay = 0
+			}
+			c.wg.Add(1)
+			time.AfterFunc(delay, func() {
+				defer c.wg.Done()
+				_, _ = to.Write(packet) // a packet that does not fit is lost, as on any cable
+			})
+		}
+	}
+}
+
+// cut ends it and waits for what is on its way.
+func (c *cable) cut() {
+	for _, f := range c.ends {
+		if f != nil {
+			_ = f.Close() // the device goes with its file
+		}
+	}
+	c.wg.Wait()
+}
+
+// command runs one command without quoting to its end.
+func command(t *testing.T, line string) {
+	t.Helper()
+	args := strings.Fields(line)
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", line, err, out)
+	}
+}
