@@ -3,6 +3,7 @@ package script_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/luasips/luasips/engine/enginetest"
@@ -240,6 +241,7 @@ function route.main(msg)
 end`)
 		time.Sleep(2500 * time.Millisecond)
 		p.ask("OPTIONS")
+		synctest.Wait()
 		if got := string(p.ask("OPTIONS").Reason()); got != "2/1/1" {
 			t.Errorf("got %s", got)
 		}
