@@ -156,7 +156,9 @@ func (p *Program) errorOf(err error) *Error {
 	default:
 		text = "error value " + describe(v, 0)
 	}
-	e.File, e.Line, e.Text = splitPosition(text)
+	// A function of ours that pcall or a coroutine calls itself has no line: the
+	// message begins with the space behind it.
+	e.File, e.Line, e.Text = splitPosition(strings.TrimPrefix(text, " "))
 	e.Stack = cleanStack(lerr.StackTrace)
 	if e.File == "" {
 		e.File, e.Line = firstFrame(lerr.StackTrace)

@@ -75,6 +75,24 @@ func (e *env) FlagBit(name string, branch bool) (int, error) {
 	}
 	return e.flags[key], nil
 }
+// OnPulse beats every 5 ms until the test ends.
+func (e *env) OnPulse(fn func(time.Time) bool) {
+	stop := make(chan struct{})
+	e.t.Cleanup(func() { close(stop); e.wg.Wait() })
+	e.Go("pulse", func() {
+		t := time.NewTicker(5 * time.Millisecond)
+		defer t.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case now := <-t.C:
+				fn(now)
+			}
+		}
+	})
+}
+
 func (e *env) ReadFile(path string) ([]byte, error) { return nil, fmt.Errorf("no file %s", path) }
 
 // runPosted runs what was posted so far.

@@ -2,6 +2,7 @@ package luabind
 
 import (
 	"io/fs"
+	"time"
 
 	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/modules"
@@ -16,6 +17,9 @@ type ProcessEnv interface {
 	// FlagBit is the bit of a message or branch flag; an error when all 64
 	// are in use.
 	FlagBit(name string, branch bool) (int, error)
+	// OnPulse has fn called every few milliseconds until the program ends, and
+	// soon again when it answers true. fn does not block.
+	OnPulse(fn func(now time.Time) (busy bool))
 	// ReadFile reads a file that a module names by an absolute path, a
 	// certificate for one. Files beside the script do not go through it.
 	ReadFile(path string) ([]byte, error)

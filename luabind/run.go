@@ -109,7 +109,6 @@ func (r *run) Resumed() {
 		r.word.CompareAndSwap(w, w&^3|runRunning)
 	}
 	r.st.slot.cur.Store(r)
-	r.st.prog.proc.dog.running()
 }
 
 // Position is the script's current file:line, or where it failed; "" outside of
@@ -151,7 +150,6 @@ func (r *run) begin(c *api.Ctx, name string) {
 	r.word.Store((r.word.Load()>>2+1)<<2 | runRunning)
 	r.prev = r.st.slot.cur.Load()
 	r.st.slot.cur.Store(r)
-	r.st.prog.proc.dog.running()
 }
 
 // end gives the slot back; pool tells whether the record may be used again.

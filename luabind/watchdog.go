@@ -5,22 +5,19 @@ import (
 	"time"
 )
 
-// watchdogTick is how often running handlers are sampled: the grain of the CPU
-// budget. watchdogIdle ticks without a running handler put the watchdog to
-// sleep, so that an idle program wakes nobody.
-const (
-	watchdogTick = 5 * time.Millisecond
-	watchdogIdle = 200
-)
+// watchdogTick is how often running handlers are sampled when nothing else
+// beats: the grain of the CPU budget.
+const watchdogTick = 5 * time.Millisecond
 
 // watchdog ends runs that hold their worker's token longer than their budget.
+// The engine's pulse drives it; it beats fast while a handler is seen twice.
 type watchdog struct {
-	proc   *process
-	asleep atomic.Bool
-	wake   chan struct{}
-	stop   chan struct{}
-	done   chan struct{}
-	seen   []sample // by worker
+	proc  *process
+	ended atomic.Bool
+	stop  chan struct{} // not nil when it has a goroutine of its own
+	done  chan struct{}
+	last  time.Time
+	seen  []sample // by worker
 }
 
 type sample struct {
@@ -30,81 +27,55 @@ type sample struct {
 }
 
 func newWatchdog(p *process) *watchdog {
-	return &watchdog{proc: p, wake: make(chan struct{}, 1), stop: make(chan struct{}),
-		done: make(chan struct{}), seen: make([]sample, len(p.slots))}
+	return &watchdog{proc: p, seen: make([]sample, len(p.slots))}
 }
 
-// start runs the watchdog on a goroutine of the engine's, or on its own when
-// a script is only checked.
+// start has the engine's pulse drive the watchdog, or a goroutine of its own
+// where there is no engine: a script that is only checked.
 func (d *watchdog) start(env ProcessEnv) {
-	if env == nil {
-		go d.watch()
+	if env != nil {
+		env.OnPulse(d.beat)
 		return
 	}
-	env.Go("lua watchdog", d.watch)
+	d.stop, d.done = make(chan struct{}), make(chan struct{})
+	go d.watch()
 }
 
+// end stops the watchdog; no run is left by then.
 func (d *watchdog) end() {
+	if d.ended.Swap(true) || d.stop == nil {
+		return
+	}
 	close(d.stop)
 	<-d.done
-}
-
-// running is called when a handler starts or resumes.
-func (d *watchdog) running() {
-	if d.asleep.Load() && d.asleep.CompareAndSwap(true, false) {
-		select {
-		case d.wake <- struct{}{}:
-		default:
-		}
-	}
 }
 
 func (d *watchdog) watch() {
 	defer close(d.done)
 	t := time.NewTicker(watchdogTick)
 	defer t.Stop()
-	last, idle := time.Now(), 0
 	for {
 		select {
 		case <-d.stop:
 			return
-		case <-t.C:
+		case now := <-t.C:
+			d.beat(now)
 		}
-		now := time.Now()
-		busy := d.sample(min(now.Sub(last), 2*watchdogTick))
-		last = now
-		if idle++; busy {
-			idle = 0
-		}
-		if idle < watchdogIdle {
-			continue
-		}
-		t.Stop()
-		if !d.sleep() {
-			return
-		}
-		last, idle = time.Now(), 0
-		t.Reset(watchdogTick)
 	}
 }
 
-// sleep waits for a handler to start; false at the end.
-func (d *watchdog) sleep() bool {
-	d.asleep.Store(true)
-	// A run that started before the store did not see it.
-	if d.sample(0) {
-		d.asleep.Store(false)
-		return true
-	}
-	select {
-	case <-d.stop:
+// beat samples once; true asks for the next beat soon.
+func (d *watchdog) beat(now time.Time) bool {
+	if d.ended.Load() {
 		return false
-	case <-d.wake:
-		return true
 	}
+	elapsed := now.Sub(d.last)
+	d.last = now
+	return d.sample(min(elapsed, 2*watchdogTick))
 }
 
-// sample charges elapsed to each running handler and ends those over budget.
+// sample charges elapsed to each handler that runs since the sample before, and
+// ends those over budget; busy when there is one.
 func (d *watchdog) sample(elapsed time.Duration) (busy bool) {
 	for i := range d.seen {
 		s := &d.seen[i]
@@ -113,12 +84,12 @@ func (d *watchdog) sample(elapsed time.Duration) (busy bool) {
 			s.run = nil
 			continue
 		}
-		busy = true
 		word := r.word.Load()
 		if s.run != r || s.number != word>>2 {
 			*s = sample{run: r, number: word >> 2}
 			continue
 		}
+		busy = true
 		s.used += elapsed
 		if s.used >= time.Duration(r.cpu.Load()) {
 			r.kill(word, causeCPU)
