@@ -150,3 +150,30 @@ function onreply_route.faulty(msg) error("no reply") end`))
 	}
 	bob.silence(200*time.Millisecond, isRequest)
 }
+
+// TestMessageAfterItsHandler: a script that keeps msg and uses it later gets an
+// error, and nothing of another call.
+func TestMessageAfterItsHandler(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, script("workers = 1", `
+local kept = {}
+function route.out(msg)
+  if msg.rU == "keep" then
+    kept.msg, kept.hdr, kept.later = msg, msg.hdr, function() return msg.ru end
+    return signaling.send_reply(404, "Kept")
+  end
+  if msg.rU == "msg" then return kept.msg.ru end
+  if msg.rU == "hdr" then return kept.hdr["From"] end
+  return kept.later()
+end`))
+	alice := newPhone(t, p)
+	for _, tt := range []struct {
+		user string
+		code int
+	}{{"keep", 404}, {"msg", 500}, {"hdr", 500}, {"later", 500}} {
+		c := alice.call("stale-"+tt.user, p.addr)
+		c.Target("sip:" + tt.user + "@" + p.Addr())
+		alice.invite(c)
+		alice.refused(c, alice.final(sip.INVITE, tt.code))
+	}
+}

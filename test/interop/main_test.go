@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -19,11 +20,14 @@ import (
 // parallel is how many tests run side by side: they wait far more than they work.
 const parallel = "8"
 
+// TestMain builds the program once for all tests.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", parallel); err != nil {
+	bin, err := peers.BuildLuasips()
+	err = errors.Join(err, os.Setenv("LUASIPS_BIN", bin), flag.Set("test.parallel", parallel))
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(2)
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -158,27 +159,28 @@ func (c *cable) listen(t *testing.T) *ua.Conn {
 	return u
 }
 
-// within runs f on a thread that is in a network namespace. The thread ends
-// with it: a locked one that its goroutine leaves behind is not used again.
+// within runs f in a network namespace and comes back to its own.
 func within(ns string, f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		done <- enter(ns, f)
-	}()
-	return <-done
-}
-
-func enter(ns string, f func() error) error {
-	fd, err := unix.Open("/run/netns/"+ns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	runtime.LockOSThread()
+	own, err := unix.Open(fmt.Sprintf("/proc/self/task/%d/ns/net", unix.Gettid()), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("namespace %s: %w", ns, err)
+		return err
 	}
-	defer unix.Close(fd)
-	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("namespace %s: %w", ns, err)
+	defer unix.Close(own)
+	other, err := unix.Open("/run/netns/"+ns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
 	}
-	return f()
+	defer unix.Close(other)
+	if err := unix.Setns(other, unix.CLONE_NEWNET); err != nil {
+		return err
+	}
+	failed := f()
+	if err := unix.Setns(own, unix.CLONE_NEWNET); err != nil {
+		return errors.Join(failed, err) // the thread stays locked: nobody else shall run on it
+	}
+	runtime.UnlockOSThread()
+	return failed
 }
 
 // startProxy runs proxy.lua at the near end until the test ends.

@@ -116,7 +116,10 @@ func TestReloadUnderCalls(t *testing.T) {
 		p := startProxy(t, versioned(1))
 		uac := peers.StartSIPp(t, peers.SIPp{Name: "uac_call", Transport: tr, Remote: p.Addr(), Target: "bob@" + uas.Addr(),
 			Calls: calls, Rate: 40, Timeout: sippLimit})
+		pace := time.NewTicker(100 * time.Millisecond)
+		defer pace.Stop()
 		for round, refused := 2, 0; uac.Running(); round++ {
+			<-pace.C
 			switch round % 3 {
 			case 0:
 				p.rewrite(t, versioned(round))
