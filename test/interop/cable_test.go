@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -33,11 +34,32 @@ type cable struct {
 	wg            sync.WaitGroup
 }
 
+// The namespaces are called this and the process's id.
+const nearName, farName = "luasips-a-", "luasips-b-"
+
+// sweep removes namespaces of test processes that were killed.
+func sweep(t *testing.T) {
+	t.Helper()
+	for _, prefix := range []string{nearName, farName} {
+		left, err := filepath.Glob("/run/netns/" + prefix + "*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range left {
+			name := filepath.Base(path)
+			if _, err := os.Stat("/proc/" + strings.TrimPrefix(name, prefix)); os.IsNotExist(err) {
+				command(t, "ip netns delete "+name)
+			}
+		}
+	}
+}
+
 // newCable builds namespaces and cable until the test ends.
 func newCable(t *testing.T) *cable {
 	t.Helper()
+	sweep(t)
 	id := itoa(os.Getpid())
-	c := &cable{near: "luasips-a-" + id, far: "luasips-b-" + id, nearIP: "10.219.77.1", farIP: "10.219.77.2"}
+	c := &cable{near: nearName + id, far: farName + id, nearIP: "10.219.77.1", farIP: "10.219.77.2"}
 	for _, ns := range []string{c.near, c.far} {
 		command(t, "ip netns add "+ns)
 		t.Cleanup(func() { command(t, "ip netns delete "+ns) })
