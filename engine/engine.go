@@ -101,7 +101,9 @@ type Engine struct {
 	generations generations
 	behind      atomic.Int32 // readers that are behind
 	behindAt    atomic.Int64 // when one was last seen to be, UnixNano
+	ready       atomic.Bool // the workers are made
 	draining    atomic.Bool
+	watchers    atomic.Pointer[[]func(now time.Time) (busy bool)]
 	timers      timerSet
 	incomings   sync.Pool
 	stop        chan struct{}
@@ -123,6 +125,8 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.group = newGroup(e.log)
 	e.timers.engine = e
+	e.watchers.Store(&[]func(time.Time) bool{})
+	e.group.start("pulse", func() { e.pulse(e.stop) })
 	return e, nil
 }
 
@@ -146,6 +150,7 @@ func (e *Engine) Bind(n Net) error {
 	for i := range e.workers {
 		e.workers[i] = e.newWorker(i)
 	}
+	e.ready.Store(true)
 	return nil
 }
 
@@ -194,8 +199,6 @@ func (e *Engine) Start(p Program) error {
 	if err := e.startup(p); err != nil {
 		return err
 	}
-	e.group.start("ticker", func() { e.tick(e.stop) })
-	e.group.start("monitor", func() { e.monitor(e.stop) })
 	e.transport.Start()
 	return nil
 }

@@ -11,10 +11,6 @@ import (
 	"github.com/luasips/luasips/engine/transport"
 )
 
-// monitorEvery is how often the monitor looks for a reader that sits in one
-// handler; such a reader loses its role.
-const monitorEvery = 5 * time.Millisecond
-
 // overloadBatches is how many full read batches in a row stand for a long wait
 // in the kernel's buffer, where the wait itself is not known.
 const overloadBatches = 16
@@ -183,35 +179,5 @@ func (e *Engine) noteBatch(ro *role) {
 		e.behind.Add(1)
 	} else {
 		e.behind.Add(-1)
-	}
-}
-
-// monitor takes roles away from goroutines that sit in one token hold, until
-// stop is closed.
-func (e *Engine) monitor(stop <-chan struct{}) {
-	t := time.NewTicker(monitorEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		case <-t.C:
-			e.relieve()
-		}
-	}
-}
-
-// relieve starts successors for readers that have been inside one hold for
-// longer than monitorEvery.
-func (e *Engine) relieve() {
-	limit := time.Now().Add(-monitorEvery).UnixNano()
-	for _, w := range e.workers {
-		r := w.holding.Load()
-		if r == nil {
-			continue
-		}
-		if ro := r.slot.Load(); ro != nil && r.since.Load() < limit && r.slot.CompareAndSwap(ro, nil) {
-			e.succeed(ro)
-		}
 	}
 }

@@ -1,33 +1,99 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/luasips/luasips/engine/api"
 )
 
-// tickEvery is the grain of transaction timers.
-const tickEvery = 10 * time.Millisecond
+// The pulse is the engine's one clock: it brings due timers to the workers,
+// relieves readers that sit in one handler, and lets scripts be watched. Each
+// wake-up of a sleeping process costs more than what is then done, so it is slow
+// until something takes long.
+const (
+	pulseSlow = 20 * time.Millisecond
+	pulseFast = 5 * time.Millisecond
+	// longHold is how old a token hold must be to make the pulse fast.
+	longHold = time.Millisecond
+)
 
-// tick brings due timers to the workers until stop is closed. Like a reader it
-// may lose its role to a park or to the monitor; a successor goes on.
-func (e *Engine) tick(stop <-chan struct{}) {
-	t := time.NewTicker(tickEvery)
+// pulse beats until stop is closed.
+func (e *Engine) pulse(stop <-chan struct{}) {
+	t := time.NewTimer(pulseSlow)
 	defer t.Stop()
 	for {
 		select {
 		case <-stop:
 			return
 		case <-t.C:
-			now := time.Now().UnixNano()
-			for _, w := range e.workers {
-				if due := w.nextDue.Load(); due != 0 && due <= now {
-					w.post(event{tick: true})
-				}
-			}
+		}
+		now := time.Now()
+		e.tick(now)
+		busy := e.relieve(now)
+		for _, fn := range *e.watchers.Load() {
+			busy = fn(now) || busy
+		}
+		if busy {
+			t.Reset(pulseFast)
+		} else {
+			t.Reset(pulseSlow)
 		}
 	}
+}
+
+// OnPulse has fn called at each pulse, every 5 to 20 ms, until the engine ends.
+// fn must not block; it answers true to be called again after 5 ms.
+func (e *Engine) OnPulse(fn func(now time.Time) (busy bool)) {
+	for {
+		old := e.watchers.Load()
+		list := append(slices.Clip(*old), fn)
+		if e.watchers.CompareAndSwap(old, &list) {
+			return
+		}
+	}
+}
+
+// tick brings due timers to the workers.
+func (e *Engine) tick(now time.Time) {
+	at := now.UnixNano()
+	for _, w := range e.bound() {
+		if due := w.nextDue.Load(); due != 0 && due <= at {
+			w.post(event{tick: true})
+		}
+	}
+}
+
+// relieve starts successors for readers that have been inside one token hold
+// for longer than pulseFast, and tells whether any hold takes long.
+func (e *Engine) relieve(now time.Time) (long bool) {
+	for _, w := range e.bound() {
+		r := w.holding.Load()
+		if r == nil {
+			continue
+		}
+		ro := r.slot.Load()
+		if ro == nil {
+			continue
+		}
+		age := now.UnixNano() - r.since.Load()
+		if age > int64(longHold) {
+			long = true
+		}
+		if age > int64(pulseFast) && r.slot.CompareAndSwap(ro, nil) {
+			e.succeed(ro)
+		}
+	}
+	return long
+}
+
+// bound are the workers once Bind has made them.
+func (e *Engine) bound() []*Worker {
+	if !e.ready.Load() {
+		return nil
+	}
+	return e.workers
 }
 
 // timerSet runs the timer routes of the live program: one goroutine per route,

@@ -221,9 +221,26 @@ func (c *checker) assign(s *ast.AssignStmt) {
 			c.handler(exprPath(l), f, l.Line())
 			return
 		}
+		c.assignMember(l)
 		c.expr(l)
 	}
 	c.exprs(s.Rhs)
+}
+
+// assignMember finds MODULE.NAME = VALUE where NAME is no variable.
+func (c *checker) assignMember(l ast.Expr) {
+	a, ok := l.(*ast.AttrGetExpr)
+	if !ok {
+		return
+	}
+	for _, e := range []ast.Expr{a, a.Object} { // the variable, or a key of it
+		if m, path := c.modulePath(e); m != nil && path != "" {
+			if v := m.variable(path); m.hasMember(path) && (v == nil || v.Set == nil && v.SetKey == nil) {
+				c.find(l.Line(), SeverityError, "%s.%s cannot be assigned: the table of a module is read-only", m.decl.Name, path)
+			}
+			return
+		}
+	}
 }
 
 // assignName finds reserved globals, and what other workers will not see.

@@ -21,6 +21,15 @@ type metatables struct {
 	msgMethods                                   map[string]*lua.LFunction
 }
 
+// An integer key from 1,048,576 on is kept in a table's hash part. The virtual machine fills its array part up to any key below: with
+// its own limit of 67,108,864 one assignment with a key from the network,
+// seen[msg.cs], would take a gigabyte. It has one setting for the whole
+// program, so that it is made before anything runs and never again.
+var _ = func() int {
+	lua.MaxArrayIndex = 1 << 20
+	return lua.MaxArrayIndex
+}()
+
 // newState makes a worker's state with all globals, before the top level.
 func newState(p *Program, worker int) *State {
 	L := lua.NewState(lua.Options{

@@ -77,9 +77,10 @@ func (e *env) FlagBit(name string, branch bool) (int, error) {
 }
 // OnPulse beats every 5 ms until the test ends.
 func (e *env) OnPulse(fn func(time.Time) bool) {
-	stop := make(chan struct{})
-	e.t.Cleanup(func() { close(stop); e.wg.Wait() })
-	e.Go("pulse", func() {
+	stop, done := make(chan struct{}), make(chan struct{})
+	e.t.Cleanup(func() { close(stop); <-done })
+	go func() {
+		defer close(done)
 		t := time.NewTicker(5 * time.Millisecond)
 		defer t.Stop()
 		for {
@@ -90,7 +91,7 @@ func (e *env) OnPulse(fn func(time.Time) bool) {
 				fn(now)
 			}
 		}
-	})
+	}()
 }
 
 func (e *env) ReadFile(path string) ([]byte, error) { return nil, fmt.Errorf("no file %s", path) }

@@ -22,6 +22,11 @@ func (st *State) openStrings() {
 	}
 	t.RawSetString("gfind", lua.LNil)
 	t.RawSetString("dump", lua.LNil)
+	t.RawSetString("__index", lua.LNil)
+	mt := st.base.NewTable()
+	mt.RawSetString("__index", t)
+	mt.RawSetString("__metatable", lua.LString("string"))
+	st.base.SetMetatable(lua.LString(""), mt)
 }
 
 // build counts and pushes a string that a helper made.
