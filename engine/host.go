@@ -23,6 +23,7 @@ func (h *host) Post(worker int, fn func()) {
 
 func (h *host) Transaction(c *api.Ctx) (api.Transaction, error) { return h.w.layer.Transaction(c) }
 func (h *host) Lookup(c *api.Ctx) api.Transaction               { return h.w.layer.Lookup(c) }
+func (h *host) Cancelled(c *api.Ctx) bool                       { return h.w.layer.Cancelled(c) }
 func (h *host) StatelessReply(c *api.Ctx, code int, reason string, o *api.ReplyOptions) error {
 	return h.w.layer.StatelessReply(c, code, reason, o)
 }

@@ -20,9 +20,11 @@ var ownFields = map[string]ownField{
 	"request":   {get: func(_ *lua.LState, m *msgObj) lua.LValue { return m.other(subRequest) }},
 	"reply":     {get: func(_ *lua.LState, m *msgObj) lua.LValue { return m.other(subReply) }},
 	"kind":      {get: func(_ *lua.LState, m *msgObj) lua.LValue { return messageKind(m.c) }},
-	"cancelled": {get: func(_ *lua.LState, m *msgObj) lua.LValue { return lua.LBool(m.c.Tx != nil && m.c.Tx.Cancelled()) }},
-	"rb":        {get: bodyText},
-	"body":      {get: bodyTable, set: setBody},
+	"cancelled": {get: func(_ *lua.LState, m *msgObj) lua.LValue {
+		return lua.LBool(m.c.Host != nil && m.c.Host.Cancelled(m.c))
+	}},
+	"rb":   {get: bodyText},
+	"body": {get: bodyTable, set: setBody},
 }
 
 // messageKind is msg.kind: "request", "reply" or "none".

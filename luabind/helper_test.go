@@ -75,6 +75,7 @@ func (e *env) FlagBit(name string, branch bool) (int, error) {
 	}
 	return e.flags[key], nil
 }
+
 // OnPulse beats every 5 ms until the test ends.
 func (e *env) OnPulse(fn func(time.Time) bool) {
 	stop, done := make(chan struct{}), make(chan struct{})

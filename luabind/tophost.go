@@ -38,6 +38,7 @@ func (h topHost) Post(worker int, fn func()) {
 
 func (h topHost) Workers() int                                   { return h.p.opt.Workers }
 func (h topHost) Transaction(*api.Ctx) (api.Transaction, error)  { return nil, errTopLevel }
+func (topHost) Cancelled(*api.Ctx) bool                          { return false }
 func (h topHost) Lookup(*api.Ctx) api.Transaction                { return nil }
 func (h topHost) StatelessForward(*api.Ctx, *api.Target) error   { return errTopLevel }
 func (h topHost) NewRequest(*api.Ctx, *api.NewRequest) error     { return errTopLevel }

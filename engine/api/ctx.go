@@ -359,6 +359,9 @@ type Host interface {
 	// about (t_check_trans): the INVITE that this CANCEL would cancel, or the
 	// one this ACK acknowledges. nil when there is none.
 	Lookup(c *Ctx) Transaction
+	// Cancelled tells whether a CANCEL came for c's request, whether it has a
+	// transaction already or its script is still deciding.
+	Cancelled(c *Ctx) bool
 	// StatelessReply answers c's request without a transaction (sl_send_reply,
 	// RFC 3261 §8.2.7). ACK is never answered: an error says so.
 	StatelessReply(c *Ctx, code int, reason string, o *ReplyOptions) error

@@ -253,3 +253,12 @@ func (t *transaction) SetBranchAttr(i int, name string, v any) {
 	}
 	b.to.Attrs = attrs
 }
+
+// Cancelled tells whether a CANCEL came for c's request, also before it has a
+// transaction (msg.cancelled, t_was_cancelled).
+func (l *Layer) Cancelled(c *api.Ctx) bool {
+	if t := l.of(c); t != nil {
+		return t.cancelled
+	}
+	return c.Tx != nil && c.Tx.Cancelled()
+}

@@ -191,6 +191,9 @@ func (h *Host) Transaction(c *api.Ctx) (api.Transaction, error) {
 	return h.Tx, nil
 }
 
+// Cancelled asks c's transaction.
+func (h *Host) Cancelled(c *api.Ctx) bool { return c.Tx != nil && c.Tx.Cancelled() }
+
 // Lookup is LookupTx.
 func (h *Host) Lookup(*api.Ctx) api.Transaction {
 	if h.LookupTx == nil {

@@ -76,10 +76,7 @@ func (*Config) localReplied(c *api.Ctx, which string) modules.Ret {
 
 // wasCancelled is t_was_cancelled.
 func (*Config) wasCancelled(c *api.Ctx) modules.Ret {
-	if c.Tx == nil {
-		return noTransaction
-	}
-	return modules.YesIf(c.Tx.Cancelled(), "not_cancelled", "no CANCEL came")
+	return modules.YesIf(c.Host.Cancelled(c), "not_cancelled", "no CANCEL came")
 }
 
 // cancelBranch is t_cancel_branch.

@@ -294,7 +294,10 @@ func TestQuestions(t *testing.T) {
 		t.Error("some was taken")
 	}
 	none := mt.NewCtx(t, mt.Invite, api.RouteRequest)
-	for _, f := range []string{"t_was_cancelled", "t_wait_for_new_branches", "t_wait_no_more_branches", "t_flush_flags"} {
+	if r := m.Call(none, "t_was_cancelled"); r.OK || r.Name != "not_cancelled" {
+		t.Errorf("t_was_cancelled without a transaction: %+v", r)
+	}
+	for _, f := range []string{"t_wait_for_new_branches", "t_wait_no_more_branches", "t_flush_flags"} {
 		if r := m.Call(none, f); r.OK || r.Name != "no_transaction" {
 			t.Errorf("%s without a transaction: %+v", f, r)
 		}
