@@ -126,6 +126,7 @@ type host struct {
 }
 
 func (h host) Worker() int                           { return h.worker }
+func (h host) Cancelled(c *api.Ctx) bool             { return c.Tx != nil && c.Tx.Cancelled() }
 func (h host) Workers() int                          { return 2 }
 func (h host) Go(name string, fn func())             { h.env.Go(name, fn) }
 func (h host) Post(w int, fn func())                 { h.env.Post(w, fn) }
