@@ -101,7 +101,7 @@ type Engine struct {
 	generations generations
 	behind      atomic.Int32 // readers that are behind
 	behindAt    atomic.Int64 // when one was last seen to be, UnixNano
-	ready       atomic.Bool // the workers are made
+	ready       atomic.Bool  // the workers are made
 	draining    atomic.Bool
 	watchers    atomic.Pointer[[]func(now time.Time) (busy bool)]
 	timers      timerSet

@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/luasips/luasips/engine/api"
@@ -23,6 +24,7 @@ const (
 func (e *Engine) pulse(stop <-chan struct{}) {
 	t := time.NewTimer(pulseSlow)
 	defer t.Stop()
+	var round *tickRound
 	for {
 		select {
 		case <-stop:
@@ -30,7 +32,7 @@ func (e *Engine) pulse(stop <-chan struct{}) {
 		case <-t.C:
 		}
 		now := time.Now()
-		e.tick(now)
+		round = e.tick(now, round)
 		busy := e.relieve(now)
 		for _, fn := range *e.watchers.Load() {
 			busy = fn(now) || busy
@@ -55,14 +57,42 @@ func (e *Engine) OnPulse(fn func(now time.Time) (busy bool)) {
 	}
 }
 
-// tick brings due timers to the workers.
-func (e *Engine) tick(now time.Time) {
+// tickRound are the workers whose timers are due at one pulse.
+type tickRound struct {
+	due  []*Worker
+	next atomic.Int32 // first one that nobody has taken
+}
+
+// run brings the tick to each worker that is left. Whose handler waits or takes
+// long holds up no other: the next pulse starts a second goroutine for the rest.
+func (t *tickRound) run() {
+	r := &runner{}
+	for {
+		i := int(t.next.Add(1)) - 1
+		if i >= len(t.due) {
+			return
+		}
+		t.due[i].deliver(r, nil, event{tick: true})
+	}
+}
+
+// tick brings due timers to the workers; last is the round of the pulse before.
+func (e *Engine) tick(now time.Time, last *tickRound) *tickRound {
+	if last != nil && int(last.next.Load()) < len(last.due) {
+		e.group.start("ticker", last.run)
+	}
 	at := now.UnixNano()
+	t := &tickRound{}
 	for _, w := range e.bound() {
 		if due := w.nextDue.Load(); due != 0 && due <= at {
-			w.post(event{tick: true})
+			t.due = append(t.due, w)
 		}
 	}
+	if len(t.due) == 0 {
+		return nil
+	}
+	e.group.start("ticker", t.run)
+	return t
 }
 
 // relieve starts successors for readers that have been inside one token hold
