@@ -142,9 +142,6 @@ func (p *proxy) run() error {
 			}
 		})
 	}
-	if g := newGovernor(time.Now()); g != nil {
-		p.engine.OnPulse(g.beat)
-	}
 	p.ready()
 	p.signals()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
