@@ -59,6 +59,27 @@ type Error struct {
 	Err          error // what it came from; may be nil
 }
 
+// Brief is the report in one line: position and text, and how many errors there
+// are beside it.
+func (e *Error) Brief() string {
+	s := place(e.File, e.Line, e.Column) + e.Text
+	if n := e.others(); n > 0 {
+		s += fmt.Sprintf(" (and %d more)", n)
+	}
+	return s
+}
+
+// others is how many errors there are beside the first.
+func (e *Error) others() int {
+	n := 0
+	for _, f := range e.Findings {
+		if f.Severity == SeverityError {
+			n++
+		}
+	}
+	return max(0, n-1)
+}
+
 // Error is the whole report: position, text, source line with a caret, stack.
 func (e *Error) Error() string {
 	var b strings.Builder
@@ -76,14 +97,8 @@ func (e *Error) Error() string {
 		b.WriteString("\n")
 		b.WriteString(e.Stack)
 	}
-	more := 0
-	for _, f := range e.Findings {
-		if f.Severity == SeverityError {
-			more++
-		}
-	}
-	if more > 1 {
-		fmt.Fprintf(&b, "\n(and %d more)", more-1)
+	if n := e.others(); n > 0 {
+		fmt.Fprintf(&b, "\n(and %d more)", n)
 	}
 	return b.String()
 }

@@ -45,6 +45,7 @@ func (p *program) Transactions() *txn.Config {
 	if m, ok := p.ModuleConfig("tm").(*tm.Config); ok {
 		s := m.TxnSettings()
 		c.T1, c.T2, c.FrTimeout, c.FrInvTimeout = s.T1, s.T2, s.FrTimeout, s.FrInvTimeout
+		c.MinorBranch = s.Minor
 		c.Auto100, c.RestartFrOnReply, c.Disable6xxBlock = s.Auto100, s.RestartFr, s.Disable6xxBlock
 	}
 	applyCore(p.Settings(), c)

@@ -124,7 +124,9 @@ func codeOf(err error) error {
 		return err
 	case errors.As(err, &busy):
 		return &exitError{exitUnavailable, err}
-	case errors.As(err, &script), errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
+	case errors.As(err, &script):
+		return &exitError{exitConfig, errors.New(script.Brief())}
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission):
 		return &exitError{exitConfig, err}
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/modules"
 	"github.com/luasips/luasips/modules/textops/posix"
 )
@@ -23,6 +24,8 @@ type Settings struct {
 	RestartFr       bool          // restart_fr_on_each_reply
 	Auto100         bool          // auto_100trying
 	Disable6xxBlock bool          // disable_6xx_block
+	// Minor holds the branch flag of minor_branch_flag; 0 when there is none.
+	Minor api.Flags
 }
 
 // TxnSettings are the settings of this generation. The program gives them to
@@ -35,7 +38,7 @@ func DefaultSettings() Settings {
 		T1: 500 * time.Millisecond, T2: 4 * time.Second, RestartFr: true, Auto100: true}
 }
 
-func newConfig(_ modules.GenerationHost, p modules.Params) (modules.Config, error) {
+func newConfig(g modules.GenerationHost, p modules.Params) (modules.Config, error) {
 	s := Settings{
 		FrTimeout:       time.Duration(p.Int("fr_timeout")) * time.Second,
 		FrInvTimeout:    time.Duration(p.Int("fr_inv_timeout")) * time.Second,
@@ -47,6 +50,13 @@ func newConfig(_ modules.GenerationHost, p modules.Params) (modules.Config, erro
 	}
 	if s.T1 > s.T2 {
 		return nil, fmt.Errorf("T1_timer (%v) is longer than T2_timer (%v), the longest interval", s.T1, s.T2)
+	}
+	if name := p.Str("minor_branch_flag"); name != "" {
+		bit, err := g.FlagBit(name, true)
+		if err != nil {
+			return nil, fmt.Errorf("minor_branch_flag: %w", err)
+		}
+		s.Minor = api.Flags(0).With(bit, true)
 	}
 	return &Config{settings: s}, nil
 }

@@ -71,7 +71,7 @@ func params() []modules.Param {
 		yes("restart_fr_on_each_reply", true, "Every provisional reply starts fr_inv_timeout anew, not only the first."),
 		yes("auto_100trying", true, "Answers an INVITE with 100 Trying as soon as it has a transaction."),
 		yes("disable_6xx_block", false, "Lets a failure route try further branches after a 6xx, which RFC 3261 §16.7 step 4 forbids."),
-		ignored("minor_branch_flag", modules.KindString, "every branch is waited for; t_cancel_branch ends one early"),
+		{Name: "minor_branch_flag", Kind: modules.KindString, Doc: "Branch flag that makes a branch minor: when only minor ones are left without a final reply, they are not waited for."},
 		ignored("local_request_route", modules.KindAny, "local_route.main sees the requests made here"),
 		ignored("local_reply_route", modules.KindAny, "replies made here are seen where the script makes them"),
 		{Name: "onreply_avp_mode", Kind: modules.KindNumber, Default: modules.Int(1), Min: 0, Max: 1,
