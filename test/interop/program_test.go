@@ -27,8 +27,7 @@ func scriptFile(t *testing.T, port int, text string) string {
 }
 
 // refusal runs a script that must not start and checks its exit code, and that
-// the first line it prints says why, with every word. A script's error is
-// followed by the line at fault and a mark under it; all else is one line.
+// the one line it prints says why, with every word.
 func refusal(t *testing.T, path string, want int, words ...string) {
 	t.Helper()
 	code, out := run(t, "run", "-f", path, "--no-control", "--log-format", "json")
