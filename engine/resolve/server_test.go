@@ -71,16 +71,6 @@ func (z *zone) add(t testing.TB, records ...string) {
 	}
 }
 
-func (z *zone) drop(name string) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	for k := range z.rrs {
-		if strings.HasPrefix(k, name+" ") {
-			delete(z.rrs, k)
-		}
-	}
-}
-
 func (z *zone) setRcode(name string, rcode int) {
 	z.mu.Lock()
 	defer z.mu.Unlock()

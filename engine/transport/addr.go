@@ -105,9 +105,5 @@ func bracketed(host string) string {
 	return host
 }
 
-func hostPort(host string, port uint16) string {
-	return bracketed(host) + ":" + strconv.Itoa(int(port))
-}
-
 // sameFamily reports whether a packet can go from a to b.
 func sameFamily(a, b netip.Addr) bool { return a.Unmap().Is4() == b.Unmap().Is4() }

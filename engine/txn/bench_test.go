@@ -18,11 +18,10 @@ import (
 // engine does.
 type bench struct {
 	*rig
-	free    []*api.Ctx
-	freeIn  []*api.Incoming
-	last    []byte // the last request that was sent on
-	keep    bool
-	advance time.Duration
+	free   []*api.Ctx
+	freeIn []*api.Incoming
+	last   []byte // the last request that was sent on
+	keep   bool
 }
 
 func newBench(tb testing.TB) *bench {

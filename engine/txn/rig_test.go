@@ -53,10 +53,10 @@ type job struct {
 
 // script is the live generation.
 type script struct {
-	gen              *generation
-	main, reply      func(*api.Ctx) api.Verdict
-	local            func(*api.Ctx) api.Verdict
-	errorRoute, none bool
+	gen         *generation
+	main, reply func(*api.Ctx) api.Verdict
+	local       func(*api.Ctx) api.Verdict
+	errorRoute  bool
 }
 
 type generation struct{ refs int }
