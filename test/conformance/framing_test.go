@@ -9,9 +9,8 @@ import (
 	"github.com/luasips/luasips/engine/sip"
 )
 
-// lengths are Content-Length fields in place of a request's own, and whether
-// what is left is a message of which the body has 300 bytes at least.
-// CVE-2026-45103, CVE-2023-28097 and Linux CVE-2026-23457 are among them.
+// lengths stand in place of a request's own Content-Length. CVE-2026-45103,
+// CVE-2023-28097 and Linux's CVE-2026-23457 are among them.
 var lengths = []string{
 	"Content-Length: 2147483647", "Content-Length: 2147483648", "Content-Length: 4294967295",
 	"Content-Length: 4294967296", "Content-Length: 4294967328", "Content-Length: 9223372036854775808",

@@ -96,16 +96,16 @@ func (b *bench) alive() {
 // callee is a user agent that keeps what it gets, by UDP and TCP, and answers
 // every request but ACK with "404 Callee".
 type callee struct {
-	t    *testing.T
-	addr netip.AddrPort
-	mu   sync.Mutex
-	got  [][]byte
-	wake chan struct{}
+	addr  netip.AddrPort
+	mu    sync.Mutex
+	got   [][]byte
+	wake  chan struct{} // one for each of got
+	conns []net.Conn
 }
 
 func newCallee(t *testing.T, ip string) *callee {
 	t.Helper()
-	c := &callee{t: t, addr: netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(peers.Port(t))), wake: make(chan struct{}, 4096)}
+	c := &callee{addr: netip.AddrPortFrom(netip.MustParseAddr(ip), uint16(peers.Port(t))), wake: make(chan struct{}, 4096)}
 	udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(c.addr))
 	if err != nil {
 		t.Fatal(err)
@@ -122,15 +122,22 @@ func newCallee(t *testing.T, ip string) *callee {
 			if err != nil {
 				return
 			}
+			c.mu.Lock()
+			c.conns = append(c.conns, conn)
+			c.mu.Unlock()
 			all.Go(func() { c.stream(conn) })
-			t.Cleanup(func() { conn.Close() })
 		}
 	})
 	t.Cleanup(func() {
 		udp.Close()
 		tcp.Close()
+		c.mu.Lock()
+		for _, conn := range c.conns {
+			conn.Close()
+		}
+		c.mu.Unlock()
+		all.Wait()
 	})
-	t.Cleanup(func() { go all.Wait() })
 	return c
 }
 
