@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -179,6 +180,8 @@ func TestQueueBounds(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				var seen ledger
 				gate := make(chan struct{})
+				open := sync.OnceFunc(func() { close(gate) })
+				defer open() // also when the test fails
 				r := start(t, enginetest.Options{Workers: 1}, func(c *api.Ctx) api.Verdict {
 					seen.note(c)
 					c.Host.Park(c, func() { <-gate })
@@ -194,7 +197,7 @@ func TestQueueBounds(t *testing.T) {
 						t.Errorf("503 without Retry-After:\n%s", m.Raw())
 					}
 				}
-				close(gate)
+				open()
 				for n := range tt.served {
 					if cseq, err := a.Expect("200").CSeq(); err != nil || cseq.Num != uint32(n+1) {
 						t.Errorf("reply %d has CSeq %d (%v)", n+1, cseq.Num, err)

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +59,8 @@ func TestMonitorTakesTheRole(t *testing.T) {
 func TestBatchGoesOn(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		gate := make(chan struct{})
+		open := sync.OnceFunc(func() { close(gate) })
+		defer open() // also when the test fails
 		r := startIdle(t, enginetest.Options{Workers: 2}, func(c *api.Ctx) api.Verdict {
 			switch c.CallIDString() {
 			case "gate":
@@ -76,7 +79,7 @@ func TestBatchGoesOn(t *testing.T) {
 		for n := range 10 {
 			a.Call(r.Pin("next", 1), "sip:10.0.0.1").Send("OPTIONS", n+1)
 		}
-		close(gate)
+		open()
 		a.Expect("200")
 		for n := range 10 {
 			if cseq, err := a.Expect("200").CSeq(); err != nil || cseq.Num != uint32(n+1) {
@@ -109,6 +112,8 @@ func TestDrainLimit(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				const posts = 500
 				gate := make(chan struct{})
+				open := sync.OnceFunc(func() { close(gate) })
+				defer open() // also when the test fails
 				byReader, done := 0, 0
 				r := startIdle(t, enginetest.Options{Workers: 2}, func(c *api.Ctx) api.Verdict {
 					if c.CallIDString() == "gate" {
@@ -129,7 +134,7 @@ func TestDrainLimit(t *testing.T) {
 				}
 				b.Call(r.Pin("other", 1), "sip:10.0.0.1").Send("OPTIONS", 1)
 				opened := time.Now()
-				close(gate)
+				open()
 				b.Expect("200")
 				if d := time.Since(opened); d > tt.waiting {
 					t.Errorf("the reader's next message waited %s", d)
@@ -153,6 +158,8 @@ func TestOverloadByBacklog(t *testing.T) {
 	const burst, inDialog = 32 * 20, 32 * 18
 	bubble(t, func(t *testing.T) {
 		gate := make(chan struct{})
+		open := sync.OnceFunc(func() { close(gate) })
+		defer open() // also when the test fails
 		r := startIdle(t, enginetest.Options{Workers: 3}, func(c *api.Ctx) api.Verdict {
 			if c.CallIDString() == "gate" {
 				<-gate
@@ -169,7 +176,7 @@ func TestOverloadByBacklog(t *testing.T) {
 			}
 			c.Send("OPTIONS", n+1)
 		}
-		close(gate)
+		open()
 		a.Expect("200")
 		served, refused := 0, 0
 		for range burst {
@@ -210,6 +217,8 @@ func TestOverloadByBacklog(t *testing.T) {
 func TestSilentReaderIsNotBehind(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		gate := make(chan struct{})
+		open := sync.OnceFunc(func() { close(gate) })
+		defer open() // also when the test fails
 		r := startIdle(t, enginetest.Options{Listen: []string{"udp:10.0.0.1:5060", "udp:10.0.0.1:5070"}}, func(c *api.Ctx) api.Verdict {
 			if c.CallIDString() == "gate" {
 				<-gate
@@ -223,7 +232,7 @@ func TestSilentReaderIsNotBehind(t *testing.T) {
 		for n := range 32 * 20 {
 			a.Call("burst", "sip:10.0.0.1").Send("OPTIONS", n+1)
 		}
-		close(gate)
+		open()
 		synctest.Wait()
 		b.Call("at-once", "sip:10.0.0.1").Send("OPTIONS", 1)
 		b.Expect("503")
@@ -240,6 +249,8 @@ func TestOverloadByInbox(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := startIdle(t, enginetest.Options{Workers: 2}, enginetest.Answer(200))
 		gate := make(chan struct{})
+		open := sync.OnceFunc(func() { close(gate) })
+		defer open() // also when the test fails
 		r.Engine.Post(0, func() { <-gate })
 		synctest.Wait() // a goroutine of its own sits in it
 		a := r.Agent()
@@ -251,7 +262,7 @@ func TestOverloadByInbox(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		close(gate)
+		open()
 		got := map[string]int{}
 		for range sent {
 			if m := a.Receive(enginetest.Patience); m != nil {
