@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	lua "github.com/yuin/gopher-lua"
 	"github.com/yuin/gopher-lua/ast"
 
 	"github.com/luasips/luasips/engine/api"
@@ -251,6 +252,7 @@ func (c *checker) assignName(id *ast.IdentExpr) {
 			c.find(id.Line(), SeverityError, "%q cannot be assigned: it is %s", id.Value, why)
 			return
 		}
+		c.globalUse(id.Value, id.Line(), func(st *State) string { return newGlobal(id.Value) })
 	}
 	if c.fn == nil || known && !l.file {
 		return
@@ -259,6 +261,30 @@ func (c *checker) assignName(id *ast.IdentExpr) {
 		c.find(id.Line(), SeverityWarning, "%q is written in %s %s route, which runs in one worker: others do not see it; shared:set keeps what all see", id.Value,
 			map[bool]string{true: "an", false: "a"}[k == api.RouteEvent], k)
 	}
+}
+
+// globalRead finds a global that nothing makes.
+func (c *checker) globalRead(name string, line int) {
+	if _, known := c.lookup(name); !known && name != "self" {
+		c.globalUse(name, line, func(st *State) string {
+			return fmt.Sprintf("undefined global %q%s", name, st.globalHint(name))
+		})
+	}
+}
+
+// globalUse finds what a function does with a global that the top level has
+// not made; there it would raise.
+func (c *checker) globalUse(name string, line int, text func(*State) string) {
+	if c.fn == nil {
+		return
+	}
+	c.later(line, func() (Severity, string) {
+		st := c.p.states[0]
+		if st.base.G.Global.RawGetString(name) != lua.LNil {
+			return 0, ""
+		}
+		return SeverityWarning, text(st)
+	})
 }
 
 func (c *checker) kindsOf() api.Route {
@@ -331,6 +357,8 @@ func (c *checker) exprs(list []ast.Expr) {
 
 func (c *checker) expr(e ast.Expr) {
 	switch e := e.(type) {
+	case *ast.IdentExpr:
+		c.globalRead(e.Value, e.Line())
 	case *ast.StringExpr:
 		c.literal(e)
 	case *ast.AttrGetExpr:

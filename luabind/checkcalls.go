@@ -96,6 +96,7 @@ func (c *checker) call(e *ast.FuncCallExpr) {
 
 // globalCall checks xlog, timer_route and the like.
 func (c *checker) globalCall(name string, e *ast.FuncCallExpr) {
+	c.globalRead(name, e.Line())
 	switch name {
 	case "xlog":
 		c.xlogCall(e)

@@ -1,6 +1,7 @@
 package luabind
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 
@@ -146,13 +147,18 @@ func (st *State) strictGlobals(g *lua.LTable) {
 	})
 	st.set(mt, "__newindex", func(L *lua.LState) int {
 		if r := runOf(L); r != nil && !r.top {
-			L.RaiseError("a handler cannot make the global %q: write \"local %s\", or declare it at the top level", L.Get(2).String(), L.Get(2).String())
+			L.RaiseError("%s", newGlobal(L.Get(2).String()))
 		}
 		g.RawSet(L.Get(2), L.Get(3))
 		return 0
 	})
 	mt.RawSetString("__metatable", lua.LString("globals"))
 	g.Metatable = mt
+}
+
+// newGlobal is the error for a global that a handler makes.
+func newGlobal(name string) string {
+	return fmt.Sprintf("a handler cannot make the global %q: write \"local %s\", or declare it at the top level", name, name)
 }
 
 // globalHint tells what an undefined global may have meant.

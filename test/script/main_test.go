@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const prelude = `socket "udp:10.0.0.1:5060" socket "tcp:10.0.0.1:5060" ` +
 	`local signaling, sipmsgops, maxfwd, rr = loadmodule "signaling", loadmodule "sipmsgops", loadmodule "maxfwd", loadmodule "rr" ` +
 	`local sl, cfgutils, textops = loadmodule "sl", loadmodule "cfgutils", loadmodule "textops" ` +
-	`local tm = loadmodule("tm", { fr_timeout = 5, fr_inv_timeout = 30, onreply_avp_mode = 1 })` + "\n"
+	`local tm = loadmodule("tm", { fr_timeout = 5, fr_inv_timeout = 30 })` + "\n"
 
 // program is a loaded script as the engine runs it.
 type program struct{ *luabind.Program }

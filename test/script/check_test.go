@@ -1,0 +1,55 @@
+package script_test
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/luasips/luasips/luabind"
+	"github.com/luasips/luasips/modules/all"
+)
+
+// What check says of a script that loads, before it runs.
+func TestCheckFindings(t *testing.T) {
+	const request = "function route.main(msg) "
+	for _, tt := range []struct {
+		name, script string
+		severity     luabind.Severity
+		want         string // "" for nothing
+	}{
+		{"nothing", request + `if msg.rp == 5060 and msg.rU then return tm.t_relay() end end`, 0, ""},
+		{"blocking in an onreply route", `function onreply_route.main(msg) cfgutils.sleep(1) end`, luabind.SeverityWarning, "cfgutils.sleep may wait"},
+		{"blocking elsewhere", request + `cfgutils.sleep(1) end`, 0, ""},
+		{"a function in a wrong route", `function branch_route.b(msg) tm.t_relay() end`, luabind.SeverityWarning, "tm.t_relay cannot be called in branch routes"},
+		{"through a route that it calls", `function branch_route.b(msg) return route.sub(msg) end function route.sub(msg) tm.t_relay() end`, luabind.SeverityWarning, "tm.t_relay cannot be called in branch routes"},
+		{"a number and a string", request + `return msg.rp == "5060" end`, luabind.SeverityWarning, "msg.rp is a number and never equals"},
+		{"a number as a condition", request + `if msg.rp then return end end`, luabind.SeverityWarning, "msg.rp is a number"},
+		{"a pseudo-variable in a string", request + `signaling.send_reply(200, "to $ru") end`, luabind.SeverityWarning, `"$ru" is not expanded here`},
+		{"in xlog", request + `xlog("to $ru") end`, 0, ""},
+		{"a format that is not constant", request + `xlog("to " .. msg.ru) end`, luabind.SeverityWarning, "the format is not constant"},
+		{"a variable of one worker", `local n = 0 timer_route("t", 5, function(msg) n = n + 1 end)`, luabind.SeverityWarning, `"n" is written in a timer route`},
+		{"a setting without meaning", `config { tcp_workers = 4 }`, luabind.SeverityNote, "config tcp_workers is taken without effect"},
+		{"an undefined global", request + `t_relay() end`, luabind.SeverityWarning, `undefined global "t_relay"; here it is tm.t_relay`},
+		{"a global that comes later", request + `helper(msg) end function helper(msg) end`, 0, ""},
+		{"a new global", request + `answer = 42 end`, luabind.SeverityWarning, `a handler cannot make the global "answer"`},
+		{"a global that is there", `answer = 0 ` + request + `answer = 42 end`, 0, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := luabind.Load(luabind.Options{Path: "main.lua", Modules: all.List(), Workers: 1, CheckOnly: true,
+				FS: fstest.MapFS{"main.lua": &fstest.MapFile{Data: []byte(prelude + tt.script)}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Abort()
+			var all []string
+			found := tt.want == "" && len(p.Findings()) == 0
+			for _, f := range p.Findings() {
+				all = append(all, f.Severity.String()+": "+f.String())
+				found = found || tt.want != "" && f.Severity == tt.severity && f.Line == 2 && strings.Contains(f.Text, tt.want)
+			}
+			if !found {
+				t.Errorf("want %q, got\n%s", tt.want, strings.Join(all, "\n"))
+			}
+		})
+	}
+}
