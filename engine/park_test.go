@@ -14,6 +14,7 @@ import (
 	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/engine/enginetest"
 	"github.com/luasips/luasips/engine/sip"
+	"github.com/luasips/luasips/engine/txn"
 )
 
 // parkFor is a route that waits, on calls whose Call-ID begins with "slow", and
@@ -388,6 +389,59 @@ func TestThousandParks(t *testing.T) {
 		}
 		if most.Load() < each/2 {
 			t.Errorf("at most %d handlers were parked at once: they do not run side by side", most.Load())
+		}
+	})
+}
+
+// TestJobsLeftByAPark: one tick lets two calls fail; while the first one's
+// failure route waits, the second's runs before a later request of its call.
+func TestJobsLeftByAPark(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var order []string
+		var p *enginetest.Program
+		settings := txn.DefaultConfig()
+		settings.FrTimeout = time.Second
+		p = enginetest.NewProgram(1, enginetest.Routes{Transactions: settings, Request: func(c *api.Ctx) api.Verdict {
+			id := c.CallIDString()
+			if c.Msg.Method() == sip.MESSAGE {
+				order = append(order, "message "+id)
+				return enginetest.Answer(200)(c)
+			}
+			tx, err := c.Host.Transaction(c)
+			if err != nil {
+				t.Error(err)
+				return api.VerdictError
+			}
+			tx.Arm(c, api.RouteFailure, p.Handler("failure_route.f", func(c *api.Ctx) api.Verdict {
+				order = append(order, "failure "+id)
+				c.Host.Park(c, func() { time.Sleep(time.Second) })
+				return api.VerdictNone
+			}))
+			tx.Relay(c, 0)
+			return api.VerdictNone
+		}})
+		r := enginetest.Start(t, enginetest.Options{Workers: 1}, p)
+		alice, bob := r.Agent(), r.Agent()
+		for _, id := range []string{"a", "b"} {
+			alice.To(id, bob).Send("INVITE", 1)
+			alice.Expect("100")
+		}
+		gate := make(chan struct{})
+		open := sync.OnceFunc(func() { close(gate) })
+		defer open() // also when the test fails
+		r.Engine.Post(0, func() { <-gate })
+		time.Sleep(1500 * time.Millisecond) // the tick waits in the inbox
+		alice.To("a", bob).Send("MESSAGE", 2)
+		alice.To("b", bob).Send("MESSAGE", 2)
+		synctest.Wait()
+		open()
+		for range 4 {
+			alice.Receive(enginetest.Patience)
+		}
+		for _, id := range []string{"a", "b"} {
+			if i, j := slices.Index(order, "failure "+id), slices.Index(order, "message "+id); i < 0 || j < i {
+				t.Errorf("handlers ran as %q", order)
+			}
 		}
 	})
 }
