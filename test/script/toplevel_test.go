@@ -199,3 +199,26 @@ function error_route.main(msg) log.info("broken", {code = msg.err_rcode, why = m
 		p.logged(`"msg":"broken"`, `"code":400`)
 	})
 }
+
+// Ways to write a parameter: a list repeats it; yes/no, 0/1 and true/false are
+// one; a flag is its bare name.
+func TestParameters(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := startWith(t, enginetest.Options{}, map[string]string{"main.lua": `
+socket "udp:10.0.0.1:5060"
+local sl = loadmodule "sl"
+local cfgutils = loadmodule("cfgutils", { shvset = { "a=i:1", "b=s:two" }, initial_probability = "40" })
+local rr = loadmodule("rr", { append_fromtag = "no" })
+local tm = loadmodule("tm", { pass_provisional_replies = true, auto_100trying = 0, minor_branch_flag = "minor" })
+modparam("cfgutils", "shvset", "c=i:3")
+function route.main(msg)
+  sl.sl_send_reply(200, cat(cfgutils.shv.a, " ", cfgutils.shv.b, " ", cfgutils.shv.c, " ", cfgutils.rand_get_prob()))
+end`})
+		if got := string(p.ask("OPTIONS").Reason()); got != "1 two 3 40" {
+			t.Errorf("got %s", got)
+		}
+		if cfg := (program{p.live}).Transactions(); cfg.Auto100 {
+			t.Error("auto_100trying = 0 is not no")
+		}
+	})
+}
