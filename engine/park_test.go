@@ -429,8 +429,9 @@ func TestJobsLeftByAPark(t *testing.T) {
 		gate := make(chan struct{})
 		open := sync.OnceFunc(func() { close(gate) })
 		defer open() // also when the test fails
+		time.Sleep(990 * time.Millisecond)
 		r.Engine.Post(0, func() { <-gate })
-		time.Sleep(1500 * time.Millisecond) // the tick waits in the inbox
+		time.Sleep(25 * time.Millisecond) // a tick, and one alone, waits in the inbox
 		alice.To("a", bob).Send("MESSAGE", 2)
 		alice.To("b", bob).Send("MESSAGE", 2)
 		synctest.Wait()
