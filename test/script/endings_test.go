@@ -235,9 +235,10 @@ func TestBackgroundRoutesRaise(t *testing.T) {
 timer_route("tick", 1, function(msg) shared:incr("ticks") error("timer broke") end)
 function event_route.E_TEST(msg, ev) shared:incr("events") error("event broke") end
 function route.main(msg)
+  local seen = cat(shared:get("ticks"), "/", shared:get("events"), "/", shared:get("launched"))
   core.raise_event("E_TEST", { "a" }, { 1 })
   launch(function() shared:incr("launched") error("launch broke") end)
-  signaling.send_reply(200, cat(shared:get("ticks"), "/", shared:get("events"), "/", shared:get("launched")))
+  signaling.send_reply(200, seen)
 end`)
 		time.Sleep(2500 * time.Millisecond)
 		p.ask("OPTIONS")

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/luasips/luasips/engine/enginetest"
 )
@@ -11,6 +12,7 @@ import (
 // record is the first record of the log whose message begins with text.
 func (p *proxy) record(text string) map[string]any {
 	p.t.Helper()
+	synctest.Wait()
 	for _, line := range strings.Split(p.Log(), "\n") {
 		var r map[string]any
 		if json.Unmarshal([]byte(line), &r) == nil && strings.HasPrefix(r["msg"].(string), text) {

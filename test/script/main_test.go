@@ -158,9 +158,11 @@ func (p *proxy) status(code int) string {
 	return string(m.Reason())
 }
 
-// logged fails the test unless the log holds every text.
+// logged fails the test unless the log holds every text once nobody works. It
+// belongs in a bubble.
 func (p *proxy) logged(texts ...string) {
 	p.t.Helper()
+	synctest.Wait()
 	for _, text := range texts {
 		if !p.Logged(text) {
 			p.t.Errorf("%q is not in the log:\n%s", text, p.Log())
