@@ -35,7 +35,7 @@ func (t *transaction) pendingBranches() int {
 // its say, or the best response goes upstream (RFC 3261 §16.7 item 6).
 func (t *transaction) decide() {
 	lv := t.live
-	if lv == nil || t.final || lv.deciding || lv.wait != 0 || t.pendingBranches() > 0 {
+	if lv == nil || t.final || lv.deciding || lv.launching > 0 || lv.wait != 0 || t.pendingBranches() > 0 {
 		return
 	}
 	best := t.best()
@@ -168,9 +168,10 @@ func (t *transaction) sendBest(b *branch) {
 	code := int(b.status)
 	switch {
 	case t.method != sip.INVITE && code == 408:
-		// RFC 4320 §4.2: a 408 would come after the client has given up.
+		// RFC 4320 §4.2: a 408 would come after the client has given up. Until
+		// it has, what it repeats is no new request.
 		t.final, t.tryAt = true, never
-		t.endAt = t.l.now()
+		t.keepFor(64*t.cfg.T1, t.up.Proto.Stream())
 		t.schedule()
 		t.settle()
 	case b.local && code == 503:

@@ -17,9 +17,23 @@ func (l *Layer) cancelAtOnce(in *api.Incoming, via *sip.Via) bool {
 	if t == nil || !t.cancelled && !l.queued(t) && (t.parks == 0 || t.live == nil) {
 		return false
 	}
-	l.answerCancel(in, t)
+	l.answerCancel(in, t, l.symmetric(in, t))
 	t.cancelByPeer(nil)
 	return true
+}
+
+// symmetric tells that the script has responses to the INVITE t go to the port
+// that it came from.
+func (l *Layer) symmetric(in *api.Incoming, t *transaction) bool {
+	if t.live != nil {
+		return t.live.state.AddRport
+	}
+	for i := range l.active {
+		if r := &l.active[i]; r.tx == t {
+			return r.c.State.AddRport
+		}
+	}
+	return t.up.Addr == in.Source.Remote
 }
 
 // queued tells that the request's script has not begun or not ended, and has
@@ -34,8 +48,8 @@ func (l *Layer) queued(t *transaction) bool {
 }
 
 // answerCancel sends 200 to a CANCEL that matched (RFC 3261 §9.2), with the To
-// tag of the INVITE's responses.
-func (l *Layer) answerCancel(in *api.Incoming, t *transaction) {
+// tag of the INVITE's responses; force sends it to the port the CANCEL came from.
+func (l *Layer) answerCancel(in *api.Incoming, t *transaction, force bool) {
 	via, err := in.Msg.Via()
 	if err != nil {
 		return
@@ -44,7 +58,7 @@ func (l *Layer) answerCancel(in *api.Incoming, t *transaction) {
 	o := sip.ReplyOptions{ToTag: t.toTag(tag[:0]), ViaReceived: in.Source.Remote}
 	out := l.host.Out()
 	b := sip.AppendReply(out.Buffer(), &in.Msg, 200, "canceling", &o)
-	l.sendFailed(out.Send(replyDest(via, &in.Source, false), b, nil))
+	l.sendFailed(out.Send(replyDest(via, &in.Source, force), b, nil))
 }
 
 // cancelByPeer marks the call and cancels its branches (RFC 3261 §16.10).
@@ -79,7 +93,8 @@ func (t *transaction) relayCancel(c *api.Ctx, flags api.RelayFlags) api.Outcome 
 		return api.Outcome{Code: -1, Name: "error", Text: "a CANCEL is relayed from the request route it came to"}
 	}
 	if c.Done&api.ActionReplied == 0 {
-		t.l.answerCancel(t.l.active[i].in, t)
+		in := t.l.active[i].in
+		t.l.answerCancel(in, t, c.State.AddRport || t.l.symmetric(in, t))
 		c.Done |= api.ActionReplied
 	}
 	c.Done |= api.ActionRelayed

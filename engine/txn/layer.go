@@ -110,6 +110,8 @@ func (l *Layer) Request(in *api.Incoming) (c *api.Ctx, run bool) {
 		if t.acknowledged(m) {
 			return nil, false
 		}
+	} else if method == sip.ACK && l.taggedHere(m, key) {
+		return nil, false
 	}
 	if method == sip.CANCEL && l.cancelAtOnce(in, via) {
 		return nil, false

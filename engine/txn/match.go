@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"bytes"
 	"encoding/binary"
 	"hash/maphash"
 
@@ -31,6 +32,18 @@ func (l *Layer) requestKey(m *sip.Message, via *sip.Via, method sip.Method) uint
 	}
 	l.bytes = b
 	return maphash.Bytes(l.seed, b)
+}
+
+// taggedHere tells that an ACK is to a final response made here, without a
+// transaction or by one that is gone: its To tag is the one that its INVITE got
+// (RFC 3261 §8.2.7).
+func (l *Layer) taggedHere(m *sip.Message, key uint64) bool {
+	to, err := m.To()
+	if err != nil || len(to.Tag) != tagLen {
+		return false
+	}
+	var tag [tagLen]byte
+	return bytes.Equal(l.tag(tag[:0], key), to.Tag)
 }
 
 // legacyKey is what RFC 2543 requests are matched by. A CANCEL and its INVITE

@@ -25,10 +25,8 @@ func (t *transaction) Relay(c *api.Ctx, flags api.RelayFlags) api.Outcome {
 	if o := t.validate(c); !o.OK() {
 		return o
 	}
-	if flags&api.RelayNoDNSFailover != 0 {
-		t.live.noFail = true
-	}
 	lv := t.live
+	lv.noFail = flags&api.RelayNoDNSFailover != 0
 	lv.draft.CopyFrom(c.Msg)
 	h := lv.onBranch
 	lv.onBranch = nil
@@ -74,6 +72,9 @@ func (t *transaction) fork(c *api.Ctx, flags api.RelayFlags, h api.Handler) api.
 
 // launch runs the branch route on each branch, resolves all of them, and sends.
 func (t *transaction) launch(c *api.Ctx, set []*branch, flags api.RelayFlags, h api.Handler) api.Outcome {
+	lv := t.live
+	lv.launching++
+	defer func() { lv.launching-- }()
 	if h != nil {
 		for _, b := range set {
 			if !t.runBranchRoute(c, b, h) {
@@ -89,9 +90,9 @@ func (t *transaction) launch(c *api.Ctx, set []*branch, flags api.RelayFlags, h 
 	if o.OK() {
 		o = t.resolveAll(c, set)
 	}
-	if t.cancelled || t.final || t.live == nil {
+	if now := t.mayRelay(); !now.OK() {
 		void(set)
-		return t.mayRelay()
+		return now
 	}
 	if !o.OK() {
 		void(set)

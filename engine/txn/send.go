@@ -72,22 +72,22 @@ func (b *branch) compose() *sip.Draft {
 	d := &l.scratch
 	d.CopyFrom(&b.draft)
 	lv.state.OnSend(d, lv.source.Socket, b.dest.Socket)
-	if len(lv.headers) > 0 {
-		l.logEdit(d.AppendLines(lv.headers))
+	if b.way.lines > 0 {
+		l.logEdit(d.AppendLines(lv.headers[:b.way.lines]))
 	}
-	l.addVia(d, b.dest, &lv.state, branchID{worker: uint16(l.host.Worker()), index: b.tx.index, label: b.tx.label, branch: b.index, loop: lv.loop})
+	l.addVia(d, b.dest, b.way, branchID{worker: uint16(l.host.Worker()), index: b.tx.index, label: b.tx.label, branch: b.index, loop: lv.loop})
 	return d
 }
 
 // addVia puts our Via on top and, on a stream, sees to Content-Length.
-func (l *Layer) addVia(d *sip.Draft, to api.Dest, st *api.State, id branchID) {
+func (l *Layer) addVia(d *sip.Draft, to api.Dest, as way, id branchID) {
 	v := append(l.bytes[:0], "SIP/2.0/"...)
 	v = append(v, to.Proto.Via()...)
 	v = append(v, ' ')
-	v = appendSentBy(v, to.Socket, st)
+	v = appendSentBy(v, to.Socket, as)
 	v = append(v, ";branch="...)
 	v = id.append(v, &l.key)
-	if st.AddLocalRport {
+	if as.rport {
 		v = append(v, ";rport"...)
 	}
 	l.bytes = v
@@ -97,18 +97,23 @@ func (l *Layer) addVia(d *sip.Draft, to api.Dest, st *api.State, id branchID) {
 	}
 }
 
+// wayOf are the settings of the moment.
+func wayOf(st *api.State) way {
+	return way{host: st.AdvHost, port: st.AdvPort, rport: st.AddLocalRport}
+}
+
 // appendSentBy writes the socket's sent-by, or what set_advertised_address and
 // _port put in its place.
-func appendSentBy(v []byte, s *api.Socket, st *api.State) []byte {
-	if st.AdvHost == "" && st.AdvPort == 0 {
+func appendSentBy(v []byte, s *api.Socket, as way) []byte {
+	if as.host == "" && as.port == 0 {
 		return append(v, s.SentBy...)
 	}
 	host, port := s.Host, s.Port
-	if st.AdvHost != "" {
-		host = st.AdvHost
+	if as.host != "" {
+		host = as.host
 	}
-	if st.AdvPort != 0 {
-		port = st.AdvPort
+	if as.port != 0 {
+		port = as.port
 	}
 	v = append(v, host...)
 	if port != 0 {
@@ -130,6 +135,8 @@ func (l *Layer) logEdit(err error) {
 // goes by TCP where UDP was not asked for, with UDP as the next hop to try
 // (RFC 3261 §18.1.1).
 func (b *branch) send() error {
+	b.way = wayOf(&b.tx.live.state)
+	b.way.lines = len(b.tx.live.headers)
 	out := b.tx.l.host.Out()
 	buf := b.compose().Serialise(out.Buffer())
 	if len(buf) > largeUDP && b.dest.Proto == api.ProtoUDP && b.toStream() {

@@ -40,7 +40,10 @@ func (t *transaction) ended() {
 	case t.state == serverProceeding && t.idle():
 		t.final = true
 		t.settle()
-	default: // branches still run: they end the transaction
+	default: // branches still run: they end the transaction, or the script does
+		if t.hold > 0 {
+			t.endAt = t.l.now() + 64*t.cfg.T1
+		}
 		t.schedule()
 	}
 }

@@ -69,7 +69,7 @@ func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
 		return err
 	}
 	c.State.OnSend(d, c.Source.Socket, to.Socket)
-	l.addVia(d, to, c.State, l.statelessID(c.Msg.Message()))
+	l.addVia(d, to, wayOf(c.State), l.statelessID(c.Msg.Message()))
 	c.Done |= api.ActionRelayed
 	out := l.host.Out()
 	return out.Send(to, d.Serialise(out.Buffer()), nil)
@@ -129,7 +129,9 @@ func (l *Layer) firstOf(hops []api.Hop, t *api.Target, in *api.Socket) (api.Dest
 
 // statelessID is a branch that is a pure function of the request and our
 // secret (RFC 3261 §16.11): of the branch received where it has the cookie,
-// else of what RFC 2543 requests are matched by.
+// else of what RFC 2543 requests are matched by. Nothing else counts, so that a
+// CANCEL and the ACK to a non-2xx get the branch of their INVITE. It tells no
+// loops; Max-Forwards ends those.
 func (l *Layer) statelessID(m *sip.Message) branchID {
 	b := l.bytes[:0]
 	if via, err := m.Via(); err == nil {
@@ -140,10 +142,10 @@ func (l *Layer) statelessID(m *sip.Message) branchID {
 			b = legacyKey(b, m, via)
 		}
 	}
-	l.bytes = b
 	h := l.key.sum(b)
+	l.bytes = b
 	return branchID{stateless: true, worker: uint16(l.host.Worker()), index: uint32(h) & maxIndex, label: uint32(h >> 32),
-		branch: uint16(h >> 24), loop: l.loopHash(m)}
+		branch: uint16(h >> 24), loop: l.key.sum(binary.BigEndian.AppendUint64(b[:0], h)) & loopMask}
 }
 
 // relayStateless passes on the response to a request that was forwarded

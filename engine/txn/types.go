@@ -75,15 +75,18 @@ type live struct {
 	cancelReason []byte // AddCancelReason and a CANCEL's own Reason
 	target       api.Target
 
-	loop     uint64 // loop hash of the request
-	merge    uint64 // what Layer.merges has it by; 0 when it has not
-	breadth  int    // Max-Breadth received
-	wait     int    // branches that may still be injected; -1 any number, 0 none
-	saw6xx   bool
-	deciding bool // a failure route is queued or runs
-	noFail   bool // no-dns-failover
-	next     *live
-	done     func(code int) // of NewRequest
+	loop    uint64 // loop hash of the request
+	merge   uint64 // what Layer.merges has it by; 0 when it has not
+	breadth int    // Max-Breadth received
+	wait    int    // branches that may still be injected; -1 any number, 0 none
+	// launching counts sets of branches whose branch routes run or whose
+	// destinations are being asked for: the decision waits for them.
+	launching int
+	saw6xx    bool
+	deciding  bool // a failure route is queued or runs
+	noFail    bool // no-dns-failover
+	next      *live
+	done      func(code int) // of NewRequest
 }
 
 // clientState is the state of a branch's client transaction, RFC 3261 figures
@@ -136,7 +139,17 @@ type branch struct {
 	moved     bool // another branch tries its next hop
 	invite    bool
 	strict    bool // the next hop is a strict router
+	way       way  // set by the first send
 	noStream  bool // a stream was tried because of its size, in vain
+}
+
+// way is what the script's settings add to a branch. A branch keeps the ones it
+// was first sent with, so that resends, CANCEL and ACK agree with it.
+type way struct {
+	host  string // set_advertised_address
+	port  uint16 // set_advertised_port
+	rport bool   // add_local_rport
+	lines int    // bytes of live.headers
 }
 
 // lateAck is the ACK for a branch of a lingering INVITE transaction.

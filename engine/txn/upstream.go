@@ -21,6 +21,10 @@ func (l *Layer) Response(in *api.Incoming) {
 	if !ok {
 		return
 	}
+	cseq, err := in.Msg.CSeq()
+	if err != nil || cseq.Method == sip.ACK { // an ACK is never answered (§17.1.1.3)
+		return
+	}
 	if id.stateless {
 		l.relayStateless(in)
 		return
@@ -30,10 +34,6 @@ func (l *Layer) Response(in *api.Incoming) {
 	}
 	t := l.slots[id.index]
 	if t == nil || t.label != id.label || t.state == serverGone {
-		return
-	}
-	cseq, err := in.Msg.CSeq()
-	if err != nil {
 		return
 	}
 	if t.live == nil {
@@ -71,7 +71,7 @@ func (t *transaction) branchAt(i int) *branch {
 // (RFC 3261 §18.1.2).
 func (l *Layer) ourSentBy(via *sip.Via, b *branch) bool {
 	host, port := b.dest.Socket.Host, b.dest.Socket.Port
-	if st := &b.tx.live.state; st.AdvHost != "" || st.AdvPort != 0 {
+	if b.way.host != "" || b.way.port != 0 {
 		return true
 	}
 	return sip.EqualFold(via.Host, host) && (via.Port == port || via.Port == 0)
