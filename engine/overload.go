@@ -11,7 +11,7 @@ import (
 const inboxMark = 1024
 
 // refuse tells why a new request is not to be run: the word goes to the log.
-// Requests inside a dialog, ACK, CANCEL and BYE always pass.
+// Requests inside a dialog, ACK and CANCEL always pass.
 func (w *Worker) refuse(c *api.Ctx, in *api.Incoming) string {
 	m := &in.Msg
 	if m.HasToTag() || m.Method() == sip.ACK || m.Method() == sip.CANCEL {

@@ -99,7 +99,19 @@ func (l *loader) load(previous *luabind.Program, bind func(*luabind.Program) err
 	if previous == nil {
 		l.setLevels(p)
 	}
+	l.logFindings(lp.Findings())
 	return p, nil
+}
+
+// logFindings writes what loading found and did not refuse.
+func (l *loader) logFindings(found []luabind.Finding) {
+	for _, f := range found {
+		level := api.LevelNotice
+		if f.Severity == luabind.SeverityWarning {
+			level = api.LevelWarn
+		}
+		l.log.Write(logs.Record{Level: level, Component: "script", Msg: f.Text, Where: fmt.Sprintf("%s:%d", f.File, f.Line)})
+	}
 }
 
 // setLevels takes log_level and log_levels from the script's config{}.
