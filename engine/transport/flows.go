@@ -196,7 +196,8 @@ func (m *Manager) refuse(nc net.Conn) {
 }
 
 // admitted enters an accepted connection; nil when the limits forbid it. A
-// victim is an older one that has brought nothing and has to go for it.
+// victim is an older one that has brought nothing and has to go for it. What is
+// sent to the very address and port that the peer connected from goes by it.
 func (m *Manager) admitted(b *binding, remote netip.AddrPort) (c, victim *conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -213,6 +214,9 @@ func (m *Manager) admitted(b *binding, remote netip.AddrPort) (c, victim *conn) 
 	}
 	c = m.enter(b, remote)
 	c.accepted, c.born = true, c.used.Load()
+	if k := (peerKey{b.sock, remote}); usable(m.peers[k]) == nil {
+		m.peers[k] = c
+	}
 	m.accepted++
 	m.sources[src]++
 	m.fresh.push(c)
