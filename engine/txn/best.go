@@ -85,6 +85,7 @@ func (t *transaction) runFailure(best *branch, h api.Handler) {
 	}
 	known := int(t.branches)
 	c := t.failureCtx(best, h)
+	lv.since = known
 	t.l.host.Script().Run(c, h)
 	t.l.host.FreeCtx(c)
 	if t.live != lv {
@@ -133,10 +134,20 @@ func (t *transaction) failureCtx(best *branch, h api.Handler) *api.Ctx {
 // 4xx those that let the client try again; 503 last in its class
 // (RFC 3261 §16.7 item 6). nil when none has a final response.
 func (t *transaction) best() *branch {
+	if b := t.bestSince(t.live.since); b != nil {
+		return b
+	}
+	return t.bestSince(0)
+}
+
+// bestSince is the best of the branches that began with index first: a failure
+// route that has tried again judges what it tried, as OpenSIPS has it, and not
+// what it had judged before.
+func (t *transaction) bestSince(first int) *branch {
 	var best *branch
 	rank := 1 << 30
 	for _, b := range t.live.list {
-		if !b.decided || b.replica || b.moved || b.status < 300 {
+		if int(b.index) < first || !b.decided || b.replica || b.moved || b.status < 300 {
 			continue
 		}
 		if r := rankOf(int(b.status)); r < rank {

@@ -510,3 +510,34 @@ func TestFailureRouteParks(t *testing.T) {
 	r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
 	r.quiet()
 }
+
+// TestFailureRouteJudgesWhatItTried: 480 then 486 shows the second failure
+// route the 486, although RFC 3261 would call the 480 as good; 486 goes
+// upstream.
+func TestFailureRouteJudgesWhatItTried(t *testing.T) {
+	r := newRig(t, nil)
+	var codes []int
+	second := r.arm("failure_route.second", func(c *api.Ctx) { codes = append(codes, c.ReplyCode) })
+	first := r.arm("failure_route.first", func(c *api.Ctx) {
+		codes = append(codes, c.ReplyCode)
+		if err := c.Msg.SetRequestURI([]byte("sip:b@10.0.0.3")); err != nil {
+			t.Error(err)
+		}
+		c.Tx.Arm(c, api.RouteFailure, second)
+		c.Tx.Relay(c, 0)
+	})
+	r.live.main = func(c *api.Ctx) api.Verdict {
+		if c.Msg.Method() == sip.INVITE {
+			r.tx(c).Arm(c, api.RouteFailure, first)
+		}
+		return r.relay(c)
+	}
+	inv := r.one(r.recv(uac, invite()), "INVITE")
+	next := r.one(r.recv(uas, answer(inv, 480, "b")), "INVITE")
+	r.one(r.recv(uas2, answer(next, 486, "c")), "486")
+	if len(codes) != 2 || codes[0] != 480 || codes[1] != 486 {
+		t.Errorf("failure routes saw %v", codes)
+	}
+	r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
+	r.quiet()
+}

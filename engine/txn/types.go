@@ -82,6 +82,7 @@ type live struct {
 	// launching counts sets of branches whose branch routes run or whose
 	// destinations are being asked for: the decision waits for them.
 	launching int
+	since     int // first branch that the next decision is about
 	saw6xx    bool
 	deciding  bool // a failure route is queued or runs
 	noFail    bool // no-dns-failover
