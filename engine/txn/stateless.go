@@ -2,6 +2,7 @@ package txn
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"net/netip"
 
 	"github.com/luasips/luasips/engine/api"
@@ -70,6 +71,7 @@ func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
 	}
 	c.State.OnSend(d, c.Source.Socket, to.Socket)
 	l.addVia(d, to, wayOf(c.State), l.statelessID(c.Msg.Message()))
+	l.noteFlow(d, c.Source.Flow)
 	c.Done |= api.ActionRelayed
 	out := l.host.Out()
 	return out.Send(to, d.Serialise(out.Buffer()), nil)
@@ -148,11 +150,54 @@ func (l *Layer) statelessID(m *sip.Message) branchID {
 		branch: uint16(h >> 24), loop: l.key.sum(binary.BigEndian.AppendUint64(b[:0], h)) & loopMask}
 }
 
+// flowParam is the parameter of our Via that says by which connection a request
+// came that was forwarded without a transaction.
+const flowParam = "i"
+
+// noteFlow puts the connection into the Via that was just added, with a keyed
+// hash: the response goes back by it (RFC 3261 §18.2.2), and nobody can have it
+// sent by another. It is no part of the branch, which a CANCEL by another
+// connection must share.
+func (l *Layer) noteFlow(d *sip.Draft, f api.Flow) {
+	if f == 0 {
+		return
+	}
+	p, via, ok := d.FindID(sip.HdrVia)
+	if !ok {
+		return
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], uint64(f))
+	binary.BigEndian.PutUint64(b[8:], l.key.sum(b[:8]))
+	v := append(l.bytes[:0], via.Value...)
+	v = append(v, ";"+flowParam+"="...)
+	v = hex.AppendEncode(v, b[:])
+	l.bytes = v
+	l.logEdit(d.SetAt(p, v))
+}
+
+// flowOf is the connection that noteFlow put into via; 0 when there is none.
+func (l *Layer) flowOf(via *sip.Via) api.Flow {
+	v, ok := via.Param(flowParam)
+	var b [16]byte
+	if !ok || len(v) != 2*len(b) {
+		return 0
+	}
+	if _, err := hex.Decode(b[:], v); err != nil || binary.BigEndian.Uint64(b[8:]) != l.key.sum(b[:8]) {
+		return 0
+	}
+	return api.Flow(binary.BigEndian.Uint64(b[:]))
+}
+
 // relayStateless passes on the response to a request that was forwarded
 // without a transaction (RFC 3261 §16.11, §18.2.2): to where the next Via says.
 func (l *Layer) relayStateless(in *api.Incoming) {
 	d := &l.response
 	d.Init(&in.Msg)
+	var flow api.Flow
+	if ours, err := in.Msg.Via(); err == nil {
+		flow = l.flowOf(ours)
+	}
 	if !dropTopVia(l, d) {
 		return
 	}
@@ -160,7 +205,7 @@ func (l *Layer) relayStateless(in *api.Incoming) {
 	if err != nil {
 		return
 	}
-	to := api.Dest{Proto: in.Source.Socket.Proto}
+	to := api.Dest{Proto: in.Source.Socket.Proto, Flow: flow}
 	if p, ok := api.ParseProtoBytes(via.Transport); ok {
 		to.Proto = p
 	}
