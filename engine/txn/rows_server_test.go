@@ -362,3 +362,33 @@ func TestClose(t *testing.T) {
 	r.l.Close()
 	r.quiet()
 }
+
+// TestStatelessReplyOverItsConnection: the response to a request that came by a
+// connection goes back by it, whatever its sent-by says (RFC 3261 §18.2.2). A
+// callee that changes the parameter gets no say in which.
+func TestStatelessReplyOverItsConnection(t *testing.T) {
+	r := newRig(t, nil)
+	r.live.main = func(c *api.Ctx) api.Verdict {
+		if err := r.l.StatelessForward(c, c.Target); err != nil {
+			t.Error(err)
+		}
+		return api.VerdictNone
+	}
+	tcp := r.socks[0]
+	for _, s := range r.socks {
+		if s.Proto == api.ProtoTCP {
+			tcp = s
+			break
+		}
+	}
+	p := r.one(r.recvOn(tcp, "10.0.0.1:40001", req("INVITE", "sip:bob@10.0.0.2;transport=tcp", "Via: SIP/2.0/TCP 10.0.0.1:5070;branch=z9hG4bKconn")), "INVITE")
+	good := answer(p, 200, "b")
+	if q := r.one(r.recvOn(tcp, "10.0.0.2:5060", good), "200"); q.to.Flow != 7 {
+		t.Errorf("the reply goes by flow %d", q.to.Flow)
+	}
+	i := strings.Index(good, ";i=") + 3
+	bad := good[:i] + "1" + good[i+1:]
+	if q := r.one(r.recvOn(tcp, "10.0.0.2:5060", bad), "200"); q.to.Flow != 0 {
+		t.Errorf("a forged parameter chose flow %d", q.to.Flow)
+	}
+}
