@@ -72,8 +72,8 @@ type Net struct {
 	// Resolver makes the resolver, given the door for its goroutines. nil is
 	// allowed: names do not resolve then.
 	Resolver func(goFn func(name string, fn func()) bool) (api.Resolver, error)
-	// MaxParked bounds parked handlers per worker; beyond it requests get 503.
-	// 0 is 4,000.
+	// MaxParked bounds parked handlers per worker; beyond it requests outside
+	// dialogs get 503, and beyond twice as many all do. 0 is 4,000.
 	MaxParked int
 	// Overload is how long a message may wait in the kernel's buffer before
 	// new dialogs are refused. 0 is 200 ms.
@@ -174,6 +174,7 @@ func (n *Net) defaults() {
 
 func (e *Engine) newWorker(i int) *Worker {
 	w := &Worker{id: i, engine: e, calls: make(map[string]*callQueue), now: time.Now()}
+	w.room = sync.NewCond(&w.mu)
 	w.out = e.transport.NewOutbox(i)
 	w.apiHost = &host{w}
 	w.layer = txn.New(&txnHost{w}, &txn.Config{Secret: e.secret})

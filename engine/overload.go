@@ -11,9 +11,13 @@ import (
 const inboxMark = 1024
 
 // refuse tells why a new request is not to be run: the word goes to the log.
-// Requests inside a dialog, ACK and CANCEL always pass.
+// Requests inside a dialog, ACK and CANCEL pass unless twice as many handlers as
+// allowed are parked.
 func (w *Worker) refuse(c *api.Ctx, in *api.Incoming) string {
 	m := &in.Msg
+	if w.parked >= 2*w.engine.net.MaxParked { // a To tag is easily made up
+		return "too many parked handlers"
+	}
 	if m.HasToTag() || m.Method() == sip.ACK || m.Method() == sip.CANCEL {
 		return ""
 	}

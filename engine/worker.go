@@ -19,6 +19,10 @@ const (
 	// flushEvery is the most that is queued before it is handed to the kernel
 	// while the token is still held.
 	flushEvery = 32
+	// inboxRoom bounds what waits in an inbox for a worker that does not keep
+	// up, in bytes; messageCost is what a message takes beside its buffer.
+	inboxRoom   = 32 << 20
+	messageCost = 4 << 10
 )
 
 // event is one item of a worker's inbox. Exactly one of in, fn and back is set;
@@ -40,9 +44,11 @@ type Worker struct {
 	id     int
 	engine *Engine
 
-	mu    sync.Mutex // guards held and queue; nothing else is locked below it
+	mu    sync.Mutex // guards held, queue and size; nothing else is locked below it
 	held  bool
 	queue []event
+	size  int        // bytes that the messages in queue take
+	room  *sync.Cond // of mu: queue has been taken; readers of streams wait for it
 
 	nextDue  atomic.Int64           // UnixNano of the next timer; 0 when none
 	live     atomic.Int64           // transactions without a final reply
@@ -71,6 +77,7 @@ type Counters struct {
 	Malformed    atomic.Uint64
 	Overload     atomic.Uint64 // requests answered 503 for overload
 	QueueFull    atomic.Uint64 // messages refused because their call's queue was full
+	InboxFull    atomic.Uint64 // datagrams dropped because the worker's inbox was full
 	Parks        atomic.Uint64
 	ScriptErrors atomic.Uint64
 	Panics       atomic.Uint64 // caught: each ended one script run or event
@@ -86,10 +93,27 @@ type runner struct {
 
 // deliver puts events into the worker's inbox and, when the token is free,
 // takes it and drains. r is the calling goroutine and ro its role, which it
-// may lose meanwhile: false then. ro may be nil.
+// may lose meanwhile: false then. When the inbox is full datagrams are dropped,
+// as the kernel does with what nobody reads, and the reader of a stream waits.
+// ro may be nil where evs are no messages.
 func (w *Worker) deliver(r *runner, ro *role, evs ...event) (kept bool) {
+	size := 0
+	for i := range evs {
+		if in := evs[i].in; in != nil {
+			size += cap(in.Buf) + messageCost
+		}
+	}
 	w.mu.Lock()
+	for size > 0 && w.size > inboxRoom { // so the token is held, and its holder will take the queue
+		if !ro.src.Stream() {
+			w.mu.Unlock()
+			w.drop(evs)
+			return true
+		}
+		w.room.Wait()
+	}
 	w.queue = append(w.queue, evs...)
+	w.size += size
 	if w.held {
 		w.mu.Unlock()
 		return true
@@ -101,6 +125,14 @@ func (w *Worker) deliver(r *runner, ro *role, evs ...event) (kept bool) {
 	r.slot.Store(ro)
 	w.drain(r)
 	return r.slot.Swap(nil) != nil
+}
+
+// drop frees messages that nobody else has seen.
+func (w *Worker) drop(evs []event) {
+	w.counters.InboxFull.Add(uint64(len(evs)))
+	for i := range evs {
+		evs[i].in.Release()
+	}
 }
 
 // post is deliver for a goroutine that must not run handlers itself: a servant
@@ -187,6 +219,10 @@ func (w *Worker) next() (event, bool) {
 		clear(w.local)
 		w.mu.Lock()
 		w.local, w.queue = w.queue, w.local[:0]
+		if w.size > inboxRoom {
+			w.room.Broadcast()
+		}
+		w.size = 0
 		w.mu.Unlock()
 		w.pos = 0
 		if len(w.local) == 0 {
@@ -281,7 +317,14 @@ func (w *Worker) request(in *api.Incoming) {
 		in.Release()
 		return
 	}
-	if !w.Schedule(in.Msg.CallID(), len(in.Buf), func() { w.runRequest(c); in.Release() }) {
+	w.layer.Parking(c) // as far as the protocol goes, it waits like the parked one
+	run = w.Schedule(in.Msg.CallID(), len(in.Buf), func() {
+		w.layer.Resumed(c)
+		w.runRequest(c)
+		in.Release()
+	})
+	if !run {
+		w.layer.Resumed(c)
 		w.counters.QueueFull.Add(1)
 		w.unavailable(c, "the call has too many messages waiting")
 		in.Release()
@@ -290,9 +333,6 @@ func (w *Worker) request(in *api.Incoming) {
 
 // runRequest runs route.main and ends what the transaction layer began.
 func (w *Worker) runRequest(c *api.Ctx) {
-	p := w.program
-	p.Retain() // a reload may come while the handler is parked
-	defer p.Release()
 	v := w.script.Request(c)
 	if v == api.VerdictError {
 		w.counters.ScriptErrors.Add(1)

@@ -119,8 +119,8 @@ func (t *transaction) lateResponse(in *api.Incoming, branch int, method sip.Meth
 		t.resendLast()
 		return
 	}
-	if s := t.l.host.Script(); s.HasReply() {
-		t.lateScript(in, s)
+	if t.l.host.Script().HasReply() {
+		t.lateScript(in)
 		return
 	}
 	d := &t.l.response
@@ -129,7 +129,7 @@ func (t *transaction) lateResponse(in *api.Incoming, branch int, method sip.Meth
 }
 
 // lateScript shows a further 2xx to onreply_route.main. Armed routes have gone.
-func (t *transaction) lateScript(in *api.Incoming, s api.Script) {
+func (t *transaction) lateScript(in *api.Incoming) {
 	in.Retain()
 	label := t.label
 	ok := t.l.host.Schedule(in.Msg.CallID(), len(in.Buf), func() {
@@ -141,7 +141,7 @@ func (t *transaction) lateScript(in *api.Incoming, s api.Script) {
 		defer t.l.host.FreeCtx(c)
 		c.Route, c.Source, c.ReplyCode = "main", in.Source, in.Msg.StatusCode()
 		c.Msg.Init(&in.Msg)
-		if s.Reply(c) == api.VerdictError {
+		if s := t.l.host.Script(); s.HasReply() && s.Reply(c) == api.VerdictError {
 			c.Msg.Init(&in.Msg)
 		}
 		if t.label == label && t.state != serverGone {

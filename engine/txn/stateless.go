@@ -240,8 +240,7 @@ func (l *Layer) sendReplyTo(in *api.Incoming, to api.Dest) {
 		l.sendFailed(errNoSocket)
 		return
 	}
-	s := l.host.Script()
-	if !s.HasReply() && !l.host.Waiting(in.Msg.CallID()) {
+	if !l.host.Script().HasReply() && !l.host.Waiting(in.Msg.CallID()) {
 		d := &l.response
 		d.Init(&in.Msg)
 		l.sendStateless(d, to)
@@ -255,7 +254,7 @@ func (l *Layer) sendReplyTo(in *api.Incoming, to api.Dest) {
 		c.Route, c.Source, c.ReplyCode = "main", in.Source, in.Msg.StatusCode()
 		c.Msg.Init(&in.Msg)
 		v := api.VerdictNone
-		if s.HasReply() {
+		if s := l.host.Script(); s.HasReply() {
 			v = s.Reply(c)
 		}
 		if v == api.VerdictError {

@@ -125,12 +125,14 @@ func (b *branch) runReply(in *api.Incoming) {
 	c.Request, c.Branch, c.Source = &t.live.draft, int(b.index), in.Source
 	c.ReplyCode = in.Msg.StatusCode()
 	c.Target = &b.to
-	s := t.l.host.Script()
+	armed := [2]api.Handler{retained(b.onReply), retained(t.live.onReply)} // a run may disarm them
+	defer release(armed[0])
+	defer release(armed[1])
 	v := api.VerdictNone
-	if s.HasReply() {
+	if s := t.l.host.Script(); s.HasReply() {
 		v = s.Reply(c)
 	}
-	for _, h := range [2]api.Handler{b.onReply, t.live.onReply} {
+	for _, h := range armed {
 		if h == nil {
 			continue
 		}
@@ -138,7 +140,7 @@ func (b *branch) runReply(in *api.Incoming) {
 			break
 		}
 		_, c.Route, _ = strings.Cut(h.Name(), ".")
-		v = s.Run(c, h)
+		v = t.l.host.Script().Run(c, h)
 		if t.live == nil {
 			return
 		}
