@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"fmt"
+	"io"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,7 @@ import (
 	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/engine/enginetest"
 	"github.com/luasips/luasips/engine/sip"
+	"github.com/luasips/luasips/engine/transport"
 )
 
 // TestMaxParkedInDialogs: a To tag costs a sender nothing, so requests with one
@@ -214,6 +217,52 @@ func TestInboxBoundStreams(t *testing.T) {
 		}
 		if n := r.Total(func(c *engine.Counters) uint64 { return c.InboxFull.Load() }); n != 0 {
 			t.Errorf("%d messages of a stream dropped", n)
+		}
+	})
+}
+
+// faultySource is a source whose first Read panics; the second brings a message.
+type faultySource struct {
+	sock  *api.Socket
+	reads int
+	msg   string
+	ended chan struct{}
+}
+
+func (s *faultySource) Read(b *transport.Batch) error {
+	b.N = 0
+	switch s.reads++; s.reads {
+	case 1:
+		panic("out of the blue")
+	case 2:
+		b.N, b.P = 1, []transport.Packet{{Data: []byte(s.msg), Source: api.Source{Socket: s.sock, Remote: netip.MustParseAddrPort("10.0.9.9:5060")}}}
+		return nil
+	}
+	return io.EOF
+}
+func (s *faultySource) Name() string { return "faulty" }
+func (s *faultySource) Close() error { close(s.ended); return nil }
+func (s *faultySource) Stream() bool { return false }
+
+// TestPanicWhileReading: a fault of ours in reading costs the batch at hand and
+// not the socket.
+func TestPanicWhileReading(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		seen := 0
+		r := start(t, enginetest.Options{Workers: 1}, func(c *api.Ctx) api.Verdict {
+			seen++
+			return api.VerdictDrop
+		})
+		a := r.Agent()
+		src := &faultySource{sock: r.Engine.Sockets()[0], msg: a.Call("one", "sip:10.0.0.1").Request("OPTIONS", 1), ended: make(chan struct{})}
+		r.Engine.Serve(src)
+		<-src.ended
+		synctest.Wait()
+		if seen != 1 || !r.Logged("out of the blue") {
+			t.Errorf("%d messages read behind the panic, want 1; logged: %v", seen, r.Logged("out of the blue"))
+		}
+		if !r.Logged("socket is not read any more") {
+			t.Error("a socket whose reading ended is not told of")
 		}
 	})
 }

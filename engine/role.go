@@ -2,8 +2,10 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"runtime/debug"
 	"time"
 
 	"github.com/luasips/luasips/engine/api"
@@ -61,6 +63,12 @@ func (e *Engine) endRole(ro *role) {
 // the role was taken away.
 func (e *Engine) read(ro *role) {
 	r := &runner{}
+	reading := false
+	defer func() {
+		if p := recover(); p != nil {
+			e.readPanicked(ro, p, reading)
+		}
+	}()
 	for {
 		for ro.next < len(ro.groups) {
 			if !e.handOver(ro, r) {
@@ -71,7 +79,19 @@ func (e *Engine) read(ro *role) {
 			e.endRole(ro)
 			return
 		}
+		reading = true
 		e.fill(ro)
+		reading = false
+	}
+}
+
+// readPanicked tells of a fault of ours. One in reading costs the batch at hand;
+// its role goes on.
+func (e *Engine) readPanicked(ro *role, p any, reading bool) {
+	e.log(api.LevelCrit, "panic in reader", api.Field{Key: "source", Value: ro.src.Name()},
+		api.Field{Key: "panic", Value: fmt.Sprint(p)}, api.Field{Key: "stack", Value: string(debug.Stack())})
+	if reading {
+		e.succeed(ro)
 	}
 }
 
@@ -145,7 +165,10 @@ func (e *Engine) sourceEnded(ro *role, err error) {
 	switch {
 	case errors.As(err, &fe):
 		e.log(api.LevelWarn, "connection closed: not SIP", api.Field{Key: "source", Value: ro.src.Name()}, api.Field{Key: "error", Value: err})
-	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, net.ErrClosed):
+	case !ro.src.Stream():
+		e.log(api.LevelCrit, "socket is not read any more", api.Field{Key: "source", Value: ro.src.Name()}, api.Field{Key: "error", Value: err})
+	case errors.Is(err, io.EOF):
 	default:
 		e.log(api.LevelDebug, "reading ended", api.Field{Key: "source", Value: ro.src.Name()}, api.Field{Key: "error", Value: err})
 	}

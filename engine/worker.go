@@ -209,6 +209,7 @@ func (w *Worker) settle() bool {
 
 func (w *Worker) flush() {
 	if w.out.Len() > 0 {
+		defer w.caught("send failure") // the token must not be lost
 		w.out.Flush()
 	}
 }

@@ -124,6 +124,7 @@ func (o *Outbox) Flush() {
 		return
 	}
 	o.busy, o.now = true, o.m.host.Now()
+	defer o.flushed() // also when an observer panics: what is left goes next time
 	for o.head < len(o.queue) {
 		n := o.run()
 		// Observers may Send from inside, so the run is copied by its bounds,
@@ -139,8 +140,10 @@ func (o *Outbox) Flush() {
 		}
 	}
 	clear(o.queue)
-	o.queue, o.head, o.busy = o.queue[:0], 0, false
+	o.queue, o.head = o.queue[:0], 0
 }
+
+func (o *Outbox) flushed() { o.busy = false }
 
 // run is how many messages at the head can be handed over in one call: by one
 // UDP socket, or to one peer by stream.

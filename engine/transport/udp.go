@@ -65,8 +65,8 @@ func (p *udpPort) Read(b *Batch) error {
 			err = p.readOne(b)
 		}
 		if err != nil {
-			if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) {
-				continue // an ICMP error about something sent before
+			if passing(err) {
+				continue
 			}
 			return err
 		}
@@ -75,6 +75,17 @@ func (p *udpPort) Read(b *Batch) error {
 			return nil
 		}
 	}
+}
+
+// passing tells that a read failed for what does not last: an ICMP error about
+// something sent before, an interface that went down, memory that was short.
+func passing(err error) bool {
+	for _, e := range [...]error{syscall.ECONNREFUSED, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENETDOWN, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // dropKeepAlives takes out what holds no message (RFC 5626 §3.5.1 and the
