@@ -1,6 +1,7 @@
 package txn_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,36 @@ func TestAdvertisedAddressOfOneBranch(t *testing.T) {
 	}
 	if !strings.Contains(inv.header("Via"), "10.0.0.9") {
 		t.Errorf("Via %s", inv.header("Via"))
+	}
+	r.quiet()
+}
+
+// AppendStable makes the rig's resolver one that orders equals by a key.
+func (r *rig) AppendStable(dst []api.Hop, q *api.Query, key uint64) ([]api.Hop, bool, error) {
+	hops, ok := r.names[q.Host]
+	for i := range hops {
+		dst = append(dst, hops[(uint64(i)+key)%uint64(len(hops))])
+	}
+	return dst, ok, nil
+}
+
+// TestStatelessKeepsToOneHop: of a name's places with equal standing one is
+// taken for a request, its retransmissions, its CANCEL and its ACK, by a hash
+// of the branch received (RFC 3261 §16.11); others get others.
+func TestStatelessKeepsToOneHop(t *testing.T) {
+	r := newRig(t, nil)
+	r.names["pool.test"] = []api.Hop{hop(uas), hop(uas2), hop(uas3)}
+	r.live.main = r.stateless
+	used := map[string]bool{}
+	for i := range 40 {
+		via := fmt.Sprintf("Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK%d", i)
+		to := r.one(r.recv(uac, req("INVITE", "sip:bob@pool.test", via)), "INVITE").to
+		r.want(r.recv(uac, req("CANCEL", "sip:bob@pool.test", via)), "CANCEL "+to.Addr.String())
+		r.want(r.recv(uac, req("ACK", "sip:bob@pool.test", via, "To: <sip:bob@pool.test>;tag=b")), "ACK "+to.Addr.String())
+		used[to.Addr.String()] = true
+	}
+	if len(used) != 3 {
+		t.Errorf("of three places only %v were used", used)
 	}
 	r.quiet()
 }

@@ -108,16 +108,33 @@ func (l *Layer) destination(c *api.Ctx, uri []byte, t *api.Target) (api.Dest, er
 	if numeric {
 		return l.firstOf([]api.Hop{hop}, t, c.Source.Socket)
 	}
-	hops, ok, err := l.host.Resolver().Cached(q)
+	key := l.statelessHash(c.Msg.Message())
+	hops, ok, err := l.steady(q, key)
 	if !ok {
 		missing := []lookup{{q: q}}
 		l.parkToResolve(c, missing)
-		hops, err = missing[0].hops, missing[0].err
+		if hops, ok, err = l.steady(q, key); !ok {
+			hops, err = missing[0].hops, missing[0].err
+		}
 	}
 	if err != nil {
 		return api.Dest{}, err
 	}
 	return l.firstOf(hops, t, c.Source.Socket)
+}
+
+// stableResolver is a resolver that can give hops of equal standing in an order
+// that depends on a key alone, and not on chance.
+type stableResolver interface {
+	AppendStable(dst []api.Hop, q *api.Query, key uint64) (hops []api.Hop, ok bool, err error)
+}
+
+// steady is the cache's answer in the order that key gives it.
+func (l *Layer) steady(q api.Query, key uint64) (hops []api.Hop, ok bool, err error) {
+	if s, has := l.host.Resolver().(stableResolver); has {
+		return s.AppendStable(nil, &q, key)
+	}
+	return l.host.Resolver().Cached(q)
 }
 
 func (l *Layer) firstOf(hops []api.Hop, t *api.Target, in *api.Socket) (api.Dest, error) {
@@ -135,6 +152,16 @@ func (l *Layer) firstOf(hops []api.Hop, t *api.Target, in *api.Socket) (api.Dest
 // CANCEL and the ACK to a non-2xx get the branch of their INVITE. It tells no
 // loops; Max-Forwards ends those.
 func (l *Layer) statelessID(m *sip.Message) branchID {
+	h := l.statelessHash(m)
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], h)
+	return branchID{stateless: true, worker: uint16(l.host.Worker()), index: uint32(h) & maxIndex, label: uint32(h >> 32),
+		branch: uint16(h >> 24), loop: l.key.sum(b[:]) & loopMask}
+}
+
+// statelessHash is a keyed hash of what a request has in common with its
+// retransmissions, its CANCEL and the ACK to its non-2xx.
+func (l *Layer) statelessHash(m *sip.Message) uint64 {
 	b := l.bytes[:0]
 	if via, err := m.Via(); err == nil {
 		if via.HasCookie() {
@@ -144,10 +171,8 @@ func (l *Layer) statelessID(m *sip.Message) branchID {
 			b = legacyKey(b, m, via)
 		}
 	}
-	h := l.key.sum(b)
 	l.bytes = b
-	return branchID{stateless: true, worker: uint16(l.host.Worker()), index: uint32(h) & maxIndex, label: uint32(h >> 32),
-		branch: uint16(h >> 24), loop: l.key.sum(binary.BigEndian.AppendUint64(b[:0], h)) & loopMask}
+	return l.key.sum(b)
 }
 
 // flowParam is the parameter of our Via that says by which connection a request
