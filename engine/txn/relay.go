@@ -221,7 +221,9 @@ func (t *transaction) runBranchRoute(parent *api.Ctx, b *branch, h api.Handler) 
 	}
 	c := t.handlerCtx(api.RouteBranch, h)
 	c.Msg, c.Target, c.Branch = &b.draft, &b.to, int(b.index)
-	c.CallID = parent.CallID
+	if parent.Tx == t { // who injects may be of another call
+		c.CallID = parent.CallID
+	}
 	v := t.l.host.Script().Run(c, h)
 	b.to.URI = ""
 	t.l.host.FreeCtx(c)

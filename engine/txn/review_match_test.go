@@ -230,3 +230,30 @@ func TestStatelessKeepsToOneHop(t *testing.T) {
 	}
 	r.quiet()
 }
+
+// TestInjectFromAnotherCall: the branch route of an injected branch belongs to
+// the transaction's call, not to the one that the injecting handler is of: it is
+// logged under that, and queues there when it waits.
+func TestInjectFromAnotherCall(t *testing.T) {
+	r := newRig(t, nil)
+	var tx api.Transaction
+	r.live.main = func(c *api.Ctx) api.Verdict {
+		tx = r.tx(c)
+		tx.WaitForBranches(1)
+		return r.relay(c)
+	}
+	inv := r.one(r.recv(uac, invite()), "INVITE")
+	c := r.NewCtx(api.RouteEvent)
+	c.CallID = "register-1"
+	got := ""
+	tx.Arm(c, api.RouteBranch, r.arm("branch_route.push", func(c *api.Ctx) { got = c.CallIDString() }))
+	if o := tx.Inject(c, []api.Target{{URI: "sip:b@10.0.0.3", Q: -1}}, false); !o.OK() {
+		t.Errorf("inject: %+v", o)
+	}
+	r.FreeCtx(c)
+	if got != "call-1@10.0.0.1" {
+		t.Errorf("the branch route ran as of call %q", got)
+	}
+	r.recv(uas, answer(inv, 200, "b"))
+	r.quiet()
+}
