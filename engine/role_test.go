@@ -26,9 +26,9 @@ func startIdle(t *testing.T, o enginetest.Options, request enginetest.Route) *en
 	return r
 }
 
-// TestMonitorTakesTheRole: a handler that sits in its token without parking
+// TestPulseTakesTheRole: a handler that sits in its token without parking
 // loses the socket to another goroutine; other workers' calls go on.
-func TestMonitorTakesTheRole(t *testing.T) {
+func TestPulseTakesTheRole(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := startIdle(t, enginetest.Options{Workers: 2}, func(c *api.Ctx) api.Verdict {
 			if c.Host.Worker() == 0 {

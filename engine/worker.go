@@ -52,7 +52,7 @@ type Worker struct {
 
 	nextDue  atomic.Int64           // UnixNano of the next timer; 0 when none
 	live     atomic.Int64           // transactions without a final reply
-	holding  atomic.Pointer[runner] // the holder, for the monitor; nil when free
+	holding  atomic.Pointer[runner] // the holder, for the pulse; nil when free
 	counters Counters
 
 	// ---- token ----
@@ -85,7 +85,7 @@ type Counters struct {
 }
 
 // runner is a goroutine that may hold tokens. slot is its role while it is
-// inside a token hold, so that the monitor or a park can take the role away.
+// inside a token hold, so that the pulse or a park can take the role away.
 type runner struct {
 	slot  atomic.Pointer[role]
 	since atomic.Int64

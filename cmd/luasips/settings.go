@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -20,6 +21,19 @@ import (
 
 // settings reads config{} with its types.
 type settings map[string]any
+
+// withDefaults are the script's values with the declared default of each name
+// that it leaves out.
+func withDefaults(values map[string]any) settings {
+	s := settings{}
+	for _, d := range luabind.SettingsTable() {
+		if d.Default != nil && d.Ignored == "" {
+			s[d.Name] = d.Default
+		}
+	}
+	maps.Copy(s, values)
+	return s
+}
 
 func (s settings) num(name string, def float64) float64 {
 	if n, ok := s[name].(float64); ok {
@@ -47,7 +61,7 @@ func (s settings) millis(name string) time.Duration {
 
 // netOf is what the engine binds: the script's sockets with its settings.
 func netOf(p *luabind.Program) engine.Net {
-	s := settings(p.Settings())
+	s := withDefaults(p.Settings())
 	t := transport.Config{AutoAliases: s.flag("auto_aliases", false), RcvBuf: int(s.num("maxbuffer", 0)), TCP: tcpOf(s), Limits: limitsOf(s)}
 	for _, d := range p.Sockets() {
 		spec := transport.SocketSpec{Listen: d.Listen, Tag: d.Tag, As: d.As, TOS: d.TOS, ReusePort: d.ReusePort, Where: d.Where}
@@ -108,7 +122,7 @@ func tcpOf(s settings) transport.TCP {
 func resolverOf(s settings) func(func(string, func()) bool) (api.Resolver, error) {
 	return func(goFn func(string, func()) bool) (api.Resolver, error) {
 		c := resolve.Config{Go: goFn, Timeout: s.seconds("dns_retr_time"), Attempts: int(s.num("dns_retr_no", 0)),
-			NoNAPTR: !s.flag("dns_try_naptr", true)}
+			NoNAPTR: !s.flag("dns_try_naptr", true), Search: s.flag("dns_use_search_list", true)}
 		servers, _ := s["dns_servers"].(map[string]any)
 		for i := 1; servers[fmt.Sprint(i)] != nil; i++ {
 			c.Servers = append(c.Servers, fmt.Sprint(servers[fmt.Sprint(i)]))
@@ -119,7 +133,7 @@ func resolverOf(s settings) func(func(string, func()) bool) (api.Resolver, error
 
 // applyCore puts what config{} says about transactions over tm's parameters.
 func applyCore(values map[string]any, c *txn.Config) {
-	s := settings(values)
+	s := withDefaults(values)
 	if n := int(s.num("max_breadth", 0)); n > 0 {
 		c.MaxBreadth = n
 	}
