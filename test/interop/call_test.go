@@ -249,11 +249,11 @@ end`))
 // through at once, and afterwards so does its own.
 func TestParkedScriptHoldsUpItsCallOnly(t *testing.T) {
 	t.Parallel()
-	p := startProxy(t, script("workers = 1", `
+	p := startProxy(t, script("", `
 function route.out(msg)
   if msg.rU == "slow" then cfgutils.sleep(1) end
   return route.relay(msg)
-end`))
+end`), "--workers", "1")
 	alice, bob := newPhone(t, p), newPhone(t, p)
 	slow := alice.call("slow", bob.Addr())
 	slow.Target("sip:slow@" + bob.Addr().String())

@@ -155,7 +155,7 @@ function onreply_route.faulty(msg) error("no reply") end`))
 // error, and nothing of another call.
 func TestMessageAfterItsHandler(t *testing.T) {
 	t.Parallel()
-	p := startProxy(t, script("workers = 1", `
+	p := startProxy(t, script("", `
 local kept = {}
 function route.out(msg)
   if msg.rU == "keep" then
@@ -165,7 +165,7 @@ function route.out(msg)
   if msg.rU == "msg" then return kept.msg.ru end
   if msg.rU == "hdr" then return kept.hdr["From"] end
   return kept.later()
-end`))
+end`), "--workers", "1")
 	alice := newPhone(t, p)
 	for _, tt := range []struct {
 		user string

@@ -85,17 +85,17 @@ type proxy struct {
 }
 
 // startProxy runs the program with a script until the test ends.
-func startProxy(t *testing.T, script string) *proxy {
+func startProxy(t *testing.T, script string, flags ...string) *proxy {
 	t.Helper()
 	port := peers.Port(t)
-	return startProxyOn(t, port, script)
+	return startProxyOn(t, port, script, flags...)
 }
 
 // startProxyOn is startProxy on a port that the test leased.
-func startProxyOn(t *testing.T, port int, script string) *proxy {
+func startProxyOn(t *testing.T, port int, script string, flags ...string) *proxy {
 	t.Helper()
 	control := filepath.Join(shortDir(t), "control")
-	s := peers.StartLuasips(t, peers.Luasips{Script: script, Port: port, Args: []string{"--control", control}})
+	s := peers.StartLuasips(t, peers.Luasips{Script: script, Port: port, Args: append(flags, "--control", control)})
 	addr := netip.AddrPortFrom(netip.MustParseAddr(peers.Loopback), uint16(port))
 	return &proxy{Server: s, addr: addr, control: control, script: filepath.Join(s.Dir, "script.lua")}
 }

@@ -92,7 +92,7 @@ func TestLoadRefuses(t *testing.T) {
 	for _, tt := range []struct{ script, want string }{
 		{`config { log_levl = "info" }`, `main.lua:1:10: config has no name "log_levl"; did you mean log_level?`},
 		{`config { log_level = "loud" }`, `config log_level must be a log level`},
-		{`config { workers = "many" }`, "config workers must be a whole number"},
+		{`config { max_parked = "many" }`, "config max_parked must be a whole number"},
 		{`socket "udq:127.0.0.1:5060"`, `socket "udq:127.0.0.1:5060" must be`},
 		{`socket("udp:127.0.0.1:5060", { tagg = "x" })`, `socket has no option "tagg"; did you mean tag?`},
 		{`bond("b", {})`, `bond "b" has no members`},
@@ -127,7 +127,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"timer_route(\"t\", 0, function() end)", "seconds must be"},
 		{"timer_route(\"t\", 1, function() end) timer_route(\"t\", 1, function() end)", "was declared at main.lua:1 already"},
 		{"function startup_route.other(msg) end", "startup_route.main"},
-		{"config { workers = math.random(1, 1000) }", "each time it runs"},
+		{"config { max_parked = math.random(1, 1000) }", "each time it runs"},
 	} {
 		bubble(t, func(t *testing.T) {
 			_, err := try(t, map[string]string{"main.lua": tt.script})
