@@ -128,14 +128,15 @@ func example(t *testing.T, name string, ports map[string]int) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := strings.ReplaceAll(string(b), ":5060", ":{port}")
+	pairs := []string{":5060", ":{port}"}
 	for from, to := range ports {
-		if !strings.Contains(s, ":"+from) {
+		if !strings.Contains(string(b), ":"+from) {
 			t.Fatalf("%s.lua has no port %s", name, from)
 		}
-		s = strings.ReplaceAll(s, ":"+from, fmt.Sprintf(":%d", to))
+		pairs = append(pairs, ":"+from, fmt.Sprintf(":%d", to))
 	}
-	return s
+	// In one pass: a port put in may begin with one still to be replaced.
+	return strings.NewReplacer(pairs...).Replace(string(b))
 }
 
 // rewrite replaces the proxy's script on disk.
