@@ -9,6 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func controlled(c syscall.Conn, f func(fd int) error) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(raw, f)
+}
+
 func TestTOSAndBacklog(t *testing.T) {
 	h := &plainHost{served: make(chan ReadSource, 8)}
 	var specs []SocketSpec
@@ -20,25 +28,21 @@ func TestTOSAndBacklog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range m.bindings {
-		var sc syscall.Conn
-		if b.ln != nil {
-			sc = b.ln.(*net.TCPListener)
-		} else {
-			sc = b.ports[0].(*udpPort).conn
-		}
-		raw, err := sc.SyscallConn()
-		if err != nil {
-			t.Fatal(err)
-		}
 		level, opt := unix.IPPROTO_IP, unix.IP_TOS
 		if b.sock.Addr.Addr().Is6() {
 			level, opt = unix.IPPROTO_IPV6, unix.IPV6_TCLASS
 		}
 		got := 0
-		err = control(raw, func(fd int) (err error) {
+		read := func(fd int) (err error) {
 			got, err = unix.GetsockoptInt(fd, level, opt)
 			return err
-		})
+		}
+		var err error
+		if b.ln == nil {
+			err = read(int(b.ports[0].(*udpPort).io.(*batchIO).fd))
+		} else {
+			err = controlled(b.ln.(*net.TCPListener), read)
+		}
 		if err != nil || got != 0x68 {
 			t.Errorf("%s has TOS %#x, %v", b.sock.Name, got, err)
 		}

@@ -94,7 +94,14 @@ func TestPortableDatagrams(t *testing.T) {
 	o := m.NewOutbox(0)
 	for _, b := range m.bindings {
 		p := b.ports[0].(*udpPort)
-		p.mmsg = false
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := openUDP(b.sock.Addr, false, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.io = singleIO{conn}
 		to := api.Dest{Proto: api.ProtoUDP, Addr: b.sock.Addr}
 		for _, s := range []string{"\r\n", "one", "two"} {
 			if err := o.Send(to, []byte(s), nil); err != nil {

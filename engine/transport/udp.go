@@ -32,19 +32,27 @@ type datagramPort interface {
 
 // udpPort is a UDP socket of the system.
 type udpPort struct {
-	conn *net.UDPConn
-	raw  syscall.RawConn
+	io   datagramIO
 	sock *api.Socket
 	now  func() time.Time
-	mmsg bool // the system has recvmmsg and sendmmsg
 
 	received, bytes, keepAlives atomic.Uint64
 	drops                       atomic.Uint32 // by the kernel, since the socket was made
 }
 
+// datagramIO is how datagrams get in and out of a socket: in batches where the
+// system can, one by one elsewhere.
+type datagramIO interface {
+	// read brings what waits, at least one datagram; an error may pass.
+	read(p *udpPort, b *Batch) error
+	// write sends run in order and tells o of what was not taken.
+	write(o *Outbox, run []queued)
+	Close() error
+}
+
 func (p *udpPort) Name() string { return p.sock.Name }
 func (p *udpPort) Stream() bool { return false }
-func (p *udpPort) Close() error { return p.conn.Close() }
+func (p *udpPort) Close() error { return p.io.Close() }
 
 func (p *udpPort) count(s *Stats) {
 	s.Received += p.received.Load()
@@ -58,13 +66,7 @@ func (p *udpPort) count(s *Stats) {
 func (p *udpPort) Read(b *Batch) error {
 	for {
 		b.N = 0
-		var err error
-		if p.mmsg {
-			err = p.readBatch(b)
-		} else {
-			err = p.readOne(b)
-		}
-		if err != nil {
+		if err := p.io.read(p, b); err != nil {
 			if passing(err) {
 				continue
 			}
@@ -118,13 +120,19 @@ func isKeepAlive(d []byte) bool {
 	return true
 }
 
-// readOne is the portable way: one datagram a call.
-func (p *udpPort) readOne(b *Batch) error {
+func (p *udpPort) write(o *Outbox, run []queued) { p.io.write(o, run) }
+
+// singleIO is the portable way: one datagram a call.
+type singleIO struct{ conn *net.UDPConn }
+
+func (s singleIO) Close() error { return s.conn.Close() }
+
+func (s singleIO) read(p *udpPort, b *Batch) error {
 	if b.buf == nil {
 		b.buf = make([]byte, datagramRoom)
 	}
 	b.room(BatchSize)
-	n, from, err := p.conn.ReadFromUDPAddrPort(b.buf)
+	n, from, err := s.conn.ReadFromUDPAddrPort(b.buf)
 	if err != nil {
 		return err
 	}
@@ -134,18 +142,9 @@ func (p *udpPort) readOne(b *Batch) error {
 	return nil
 }
 
-func (p *udpPort) write(o *Outbox, run []queued) {
-	if p.mmsg {
-		p.writeBatch(o, run)
-	} else {
-		p.writeEach(o, run)
-	}
-}
-
-// writeEach is the portable way: one datagram a call.
-func (p *udpPort) writeEach(o *Outbox, run []queued) {
+func (s singleIO) write(o *Outbox, run []queued) {
 	for i := range run {
-		if _, err := p.conn.WriteToUDPAddrPort(run[i].b, run[i].to.Addr); err != nil {
+		if _, err := s.conn.WriteToUDPAddrPort(run[i].b, run[i].to.Addr); err != nil {
 			o.failed(&run[i], err)
 		}
 	}
@@ -181,7 +180,11 @@ func (systemNet) listenUDP(w want, sock *api.Socket, cfg *Config, host Host) ([]
 			host.Log(api.LevelWarn, fmt.Sprintf("receive buffer is smaller than asked; bursts will be lost; remedy: sysctl -w net.core.rmem_max=%d", cfg.RcvBuf),
 				api.Field{Key: "socket", Value: w.proto.String() + ":" + addr.String()}, api.Field{Key: "bytes", Value: float64(got)}, api.Field{Key: "asked", Value: float64(cfg.RcvBuf)})
 		}
-		ports = append(ports, &udpPort{conn: c, raw: raw, sock: sock, now: host.Now, mmsg: hasMmsg})
+		dio, err := openIO(c)
+		if err != nil {
+			return nil, addr, err
+		}
+		ports = append(ports, &udpPort{io: dio, sock: sock, now: host.Now})
 	}
 	return ports, addr, nil
 }

@@ -7,16 +7,12 @@ import (
 	"syscall"
 )
 
-const hasMmsg = false
-
 type mmsgBatch struct{}
 type mmsgSender struct{}
 
 func newMmsgSender() *mmsgSender { return nil }
 
-func (p *udpPort) readBatch(b *Batch) error { return p.readOne(b) }
-
-func (p *udpPort) writeBatch(o *Outbox, run []queued) { p.writeEach(o, run) }
+func openIO(c *net.UDPConn) (datagramIO, error) { return singleIO{c}, nil }
 
 func setUDPOptions(_ syscall.RawConn, _, _ bool, _ int) error { return nil }
 
