@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/luasips/luasips/engine/api"
+import (
+	"slices"
+
+	"github.com/luasips/luasips/engine/api"
+)
 
 // Bounds of what waits behind a parked handler of one call.
 const (
@@ -19,9 +23,9 @@ type job struct {
 // callQueue exists from a handler's first park until its run has ended. Only
 // Lua waits in it: matching, retransmissions and timers go on.
 type callQueue struct {
-	owner *api.Ctx // the run that parked first
-	jobs  []job
-	bytes int
+	owners []*api.Ctx // runs that have parked and not ended
+	jobs   []job
+	bytes  int
 }
 
 // Schedule queues a script run of a call: it runs when the current protocol
@@ -59,6 +63,26 @@ func (w *Worker) busy(callID []byte) bool {
 	return len(w.calls) > 0 && w.calls[string(callID)] != nil
 }
 
+// join makes c, which is about to park, an owner of its call's queue. What was
+// left for the call before goes first in it.
+func (w *Worker) join(c *api.Ctx) {
+	id := c.CallIDString()
+	q := w.calls[id]
+	if q == nil {
+		q = &callQueue{}
+		w.calls[id] = q
+		w.jobs = slices.DeleteFunc(w.jobs, func(j job) bool {
+			if j.callID == id {
+				q.push(j)
+			}
+			return j.callID == id
+		})
+	}
+	if !slices.Contains(q.owners, c) {
+		q.owners = append(q.owners, c)
+	}
+}
+
 func (q *callQueue) push(j job) {
 	q.jobs = append(q.jobs, j)
 	q.bytes += j.size
@@ -86,9 +110,18 @@ func (w *Worker) runJob(j *job) {
 }
 
 // callDone is called when c's run has ended: what queued behind it while it was
-// parked runs next, one after the other.
+// parked runs next, one after the other, unless another run of the call that has
+// parked goes on.
 func (w *Worker) callDone(c *api.Ctx) {
-	if q := w.calls[c.CallID]; q != nil && q.owner == c {
+	q := w.calls[c.CallID]
+	if q == nil {
+		return
+	}
+	i := slices.Index(q.owners, c)
+	if i < 0 {
+		return
+	}
+	if q.owners = slices.Delete(q.owners, i, i+1); len(q.owners) == 0 {
 		w.jobs = append(w.jobs, q.jobs...)
 		delete(w.calls, c.CallID)
 	}

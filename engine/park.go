@@ -30,10 +30,7 @@ func (w *Worker) parking(c *api.Ctx) {
 	w.counters.Parks.Add(1)
 	w.counters.Parked.Add(1)
 	if c.Msg != nil {
-		id := c.CallIDString()
-		if w.calls[id] == nil {
-			w.calls[id] = &callQueue{owner: c}
-		}
+		w.join(c)
 		w.layer.Parking(c)
 	}
 	if c.Hooks != nil {
@@ -44,7 +41,7 @@ func (w *Worker) parking(c *api.Ctx) {
 // letGo passes the token to a servant when work waits, and frees it otherwise.
 func (w *Worker) letGo() {
 	w.publish()
-	if len(w.jobs) > 0 || w.pos < len(w.local) {
+	if len(w.jobs) > 0 || w.pos < len(w.local) || w.out.Len() > 0 {
 		w.servant()
 		return
 	}
