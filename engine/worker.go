@@ -161,6 +161,7 @@ func (w *Worker) servant() {
 func (w *Worker) drain(r *runner) {
 	w.holding.Store(r)
 	start := time.Now()
+	queued := start // since when there may be output in the outbox
 	w.now = start
 	w.runJobs() // left by the goroutine that had the token before
 	for n := 0; ; n++ {
@@ -176,6 +177,14 @@ func (w *Worker) drain(r *runner) {
 		}
 		if n > 0 {
 			w.now = time.Now()
+			if w.out.Len() == 0 {
+				queued = w.now
+			} else if w.now.Sub(queued) > drainTime {
+				w.settle()
+			}
+		}
+		if n%drainEvents == drainEvents-1 {
+			w.publish() // who never comes to an end has timers too
 		}
 		if ev.back != nil {
 			w.flush()
