@@ -323,9 +323,12 @@ func (e *Engine) Resolver() api.Resolver { return e.resolver }
 // Log writes a record that belongs to no message.
 func (e *Engine) Log(level api.Level, msg string, fields ...api.Field) { e.log(level, msg, fields...) }
 
+// log writes a record of the engine's own. It is called where a fault of ours
+// has been caught, so one in logging ends here: no token is lost to it.
 func (e *Engine) log(level api.Level, msg string, fields ...api.Field) {
 	if e.log_ == nil || !e.log_.Enabled("engine", level) {
 		return
 	}
+	defer func() { _ = recover() }() // there is nowhere left to tell it
 	e.log_.Write(logs.Record{Level: level, Component: "engine", Msg: msg, Fields: fields})
 }
