@@ -3,6 +3,7 @@ package engine_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -266,6 +267,63 @@ func TestReloadWithTimersAtOnce(t *testing.T) {
 		synctest.Wait()
 		if n := r.Engine.Generations(); n != 1 || r.Logged("panic") {
 			t.Errorf("%d generations live; log:\n%s", n, r.Log())
+		}
+	})
+}
+
+// TestTimersAcrossReloads: reloads that come faster than a timer route's
+// interval do not put it off; another interval begins anew.
+func TestTimersAcrossReloads(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		began := time.Now()
+		var at []time.Duration
+		ticking := func(id uint64, every time.Duration) *enginetest.Program {
+			return enginetest.NewProgram(id, enginetest.Routes{Timers: []enginetest.Timer{
+				{Name: "t", Every: every, Run: func(*api.Ctx) api.Verdict { at = append(at, time.Since(began)); return api.VerdictNone }}}})
+		}
+		r := enginetest.Start(t, enginetest.Options{}, ticking(1, time.Second))
+		for id := uint64(2); id <= 11; id++ {
+			time.Sleep(310 * time.Millisecond)
+			if err := r.Reload(ticking(id, time.Second)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Reload(ticking(12, 2*time.Second)); err != nil { // at 3.1 s
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		want := []time.Duration{time.Second, 2 * time.Second, 3 * time.Second, 5100 * time.Millisecond}
+		if !slices.Equal(at, want) {
+			t.Errorf("the route ran at %v, want %v", at, want)
+		}
+	})
+}
+
+// TestTimerOfTwoPrograms: a timer route does not run while the one of that name
+// in the program before still does.
+func TestTimerOfTwoPrograms(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var order []string
+		slow := func(id uint64) *enginetest.Program {
+			return enginetest.NewProgram(id, enginetest.Routes{Timers: []enginetest.Timer{
+				{Name: "t", Every: time.Second, Run: func(c *api.Ctx) api.Verdict {
+					order = append(order, fmt.Sprint("begin ", id))
+					c.Host.Park(c, func() { time.Sleep(4 * time.Second) })
+					order = append(order, fmt.Sprint("end ", id))
+					return api.VerdictNone
+				}}}})
+		}
+		first := slow(1)
+		r := enginetest.Start(t, enginetest.Options{}, first)
+		time.Sleep(1500 * time.Millisecond)
+		if err := r.Reload(slow(2)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		if want := []string{"begin 1", "end 1", "begin 2", "end 2", "begin 2"}; !slices.Equal(order, want) || !first.Gone() {
+			t.Errorf("ran as %q, want %q; the first program is gone: %v", order, want, first.Gone())
 		}
 	})
 }
