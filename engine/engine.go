@@ -105,6 +105,7 @@ type Engine struct {
 	draining    atomic.Bool
 	watchers    atomic.Pointer[[]func(now time.Time) (busy bool)]
 	timers      timerSet
+	swapping    chan struct{} // has one item while the program is being replaced
 	incomings   sync.Pool
 	stop        chan struct{}
 	stopOnce    sync.Once
@@ -119,7 +120,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Workers <= 0 {
 		cfg.Workers = runtime.NumCPU() + 2
 	}
-	e := &Engine{workers: make([]*Worker, cfg.Workers), log_: cfg.Log, seed: maphash.MakeSeed(), flags: newFlagTable(), stop: make(chan struct{})}
+	e := &Engine{workers: make([]*Worker, cfg.Workers), log_: cfg.Log, seed: maphash.MakeSeed(), flags: newFlagTable(), stop: make(chan struct{}), swapping: make(chan struct{}, 1)}
 	if _, err := rand.Read(e.secret[:]); err != nil {
 		return nil, fmt.Errorf("no randomness for branch values: %w", err)
 	}
@@ -194,7 +195,7 @@ func (e *Engine) Run(ctx context.Context, p Program) error {
 
 // Start makes p live and begins to receive.
 func (e *Engine) Start(p Program) error {
-	if err := e.swap(p); err != nil {
+	if err := e.Reload(p); err != nil {
 		return err
 	}
 	if err := e.startup(p); err != nil {
@@ -238,6 +239,11 @@ func (e *Engine) close() error {
 	if e.transport != nil {
 		err = e.transport.Close(ctx)
 	}
+	select {
+	case e.swapping <- struct{}{}: // and no reload from here on
+	case <-ctx.Done():
+		err = errors.Join(err, errors.New("a reload is still under way"))
+	}
 	e.timers.stop()
 	lp := e.program.Swap(nil)
 	if lp != nil {
@@ -271,9 +277,11 @@ func (e *Engine) live() int {
 	n := 0
 	for _, w := range e.workers {
 		n += int(w.counters.Parked.Load() + w.live.Load())
-		if w.holding.Load() != nil {
+		w.mu.Lock()
+		if w.held {
 			n++
 		}
+		w.mu.Unlock()
 	}
 	return n
 }

@@ -24,8 +24,14 @@ type generations struct {
 
 // Reload makes p the live generation by one pointer swap: calls that began on
 // an older one end there. A refusal aborts p and leaves everything as it was.
+// One reload waits for another.
 func (e *Engine) Reload(p Program) error {
-	if e.draining.Load() {
+	select {
+	case e.swapping <- struct{}{}:
+		defer func() { <-e.swapping }()
+	case <-e.stop:
+	}
+	if e.draining.Load() || ended(e.stop) {
 		p.Abort()
 		return errors.New("the proxy is shutting down")
 	}

@@ -327,3 +327,44 @@ func TestTimerOfTwoPrograms(t *testing.T) {
 		}
 	})
 }
+
+// TestConcurrentReloads: each is made live whole, on all workers, before the
+// next; the last one stays and nothing holds the others.
+func TestConcurrentReloads(t *testing.T) {
+	const reloads = 50
+	r := enginetest.Start(t, enginetest.Options{Real: true, Workers: 8}, marked(1))
+	programs := make([]*enginetest.Program, reloads)
+	var reloading sync.WaitGroup
+	for i := range programs {
+		p := marked(uint64(i + 2))
+		programs[i] = p
+		reloading.Go(func() {
+			if err := r.Reload(p); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	reloading.Wait()
+	if n := r.Engine.Generations(); n != 1 {
+		t.Errorf("%d generations live, want 1", n)
+	}
+	gone := 0
+	for _, p := range programs {
+		if p.Gone() {
+			gone++
+		}
+	}
+	if gone != reloads-1 {
+		t.Errorf("%d of %d programs are gone, want all but one", gone, reloads)
+	}
+}
+
+// TestReloadAfterTheEnd is refused, with nothing left behind.
+func TestReloadAfterTheEnd(t *testing.T) {
+	r := enginetest.Start(t, enginetest.Options{Real: true}, marked(1))
+	r.Stop()
+	p := marked(2)
+	if err := r.Reload(p); err == nil || !p.Aborted() || p.Committed() {
+		t.Errorf("reload after the end: error %v, aborted %v, committed %v", err, p.Aborted(), p.Committed())
+	}
+}
