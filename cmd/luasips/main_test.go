@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -179,6 +180,48 @@ func TestRunReloadStop(t *testing.T) {
 	e := <-ended
 	if e.code != 0 || !strings.Contains(e.log, `"reload refused"`) || !strings.Contains(e.log, `"where":"s.lua:3"`) {
 		t.Errorf("run: exit %d\n%s", e.code, e.log)
+	}
+}
+
+// TestManySighups: reloads that queue up do not push out the SIGTERM behind them.
+func TestManySighups(t *testing.T) {
+	const sighups = 20
+	port := freePort(t)
+	file := write(t, "s.lua", script(port, answering))
+	control := filepath.Join(t.TempDir(), "c.sock")
+	ended := make(chan int, 1)
+	go func() {
+		var o, e bytes.Buffer
+		ended <- run([]string{"run", "-f", file, "--control", control, "--workers", "2"}, &streams{out: &o, err: &e})
+	}()
+	waitFor(t, control)
+	slow := "local t = os.clock() while os.clock() - t < 0.3 do end\n"
+	if err := os.WriteFile(file, []byte(script(port, slow+answering)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(chan os.Signal, 1)
+	signal.Notify(seen, syscall.SIGHUP)
+	defer signal.Stop(seen)
+	for range sighups {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		<-seen
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case code := <-ended:
+		if code != 0 {
+			t.Errorf("exit %d", code)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("SIGTERM was lost behind the SIGHUPs")
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
 	}
 }
 

@@ -44,11 +44,14 @@ func (r *runCmd) Run(s *streams) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(defaultGC)
 	}
+	hup := make(chan os.Signal, 1) // one more waits while a reload runs: it will do for all
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	p, err := newProxy(r, s)
 	if err != nil {
 		return err
 	}
-	return p.run()
+	return p.run(hup)
 }
 
 func startProfile(path string) (stop func(), err error) {
@@ -132,11 +135,14 @@ func codeOf(err error) error {
 	return err
 }
 
-// run serves until a signal ends it.
-func (p *proxy) run() error {
+// run serves until a signal ends it; hup brings SIGHUP.
+func (p *proxy) run(hup <-chan os.Signal) error {
 	if err := p.engine.Start(p.loader.live); err != nil {
 		return p.fail(&exitError{exitConfig, err})
 	}
+	term := make(chan os.Signal, 2) // of its own: no number of SIGHUPs can push one out
+	signal.Notify(term, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(term)
 	if !p.cmd.NoControl {
 		p.engine.Go("control socket", func() {
 			if err := p.mi.Serve(); err != nil {
@@ -145,13 +151,24 @@ func (p *proxy) run() error {
 		})
 	}
 	p.ready()
-	p.signals()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	err := errors.Join(p.mi.Close(ctx), p.engine.Shutdown())
+	p.signals(hup, term)
+	err := p.shutdown()
 	p.close()
 	return err
 }
+
+// shutdown drains the engine, and meanwhile ends the control socket and the
+// commands that run.
+func (p *proxy) shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), commandsEnd)
+	defer cancel()
+	closed := make(chan error, 1)
+	go func() { closed <- p.mi.Close(ctx) }() // awaited below
+	return errors.Join(p.engine.Shutdown(), <-closed)
+}
+
+// commandsEnd is how long a command that runs, a reload for one, is waited for.
+const commandsEnd = 5 * time.Second
 
 // close ends what outlives the engine.
 func (p *proxy) close() {
@@ -175,19 +192,18 @@ func (p *proxy) ready() {
 
 // signals returns when the proxy is to drain. A second SIGTERM or SIGINT ends
 // the drain at once.
-func (p *proxy) signals() {
-	ch := make(chan os.Signal, 8)
-	signal.Notify(ch, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	for sig := range ch {
-		if sig != syscall.SIGHUP {
-			break
+func (p *proxy) signals(hup, term <-chan os.Signal) {
+	for going := true; going; {
+		select {
+		case <-hup:
+			p.reload()
+		case <-term:
+			going = false
 		}
-		p.reload()
 	}
 	p.engine.Go("second signal", func() {
-		defer signal.Stop(ch)
 		select {
-		case <-ch:
+		case <-term:
 			p.engine.Stop()
 		case <-p.engine.Stopped():
 		}
