@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -200,23 +201,59 @@ func (p *Program) Shutdown() {
 }
 
 // SameShape compares with the running program what a reload cannot change: an
-// error names the first socket that differs.
+// error names the first socket, alias or bond that differs.
 func (p *Program) SameShape(old *Program) error {
-	a, b := p.decl.sockets, old.decl.sockets
+	a, b := p.decl.shape(), old.decl.shape()
 	for i := range a {
-		if i >= len(b) {
-			return fmt.Errorf("%s: socket %s is new; sockets change with a restart only", a[i].Where, a[i].Listen)
+		if err := sameBound(p.name, a[i], b[i]); err != nil {
+			return err
 		}
-		x, y := a[i], b[i]
-		x.Where, y.Where = "", ""
-		if x != y {
-			return fmt.Errorf("%s: socket %s differs from the running %s; sockets change with a restart only", a[i].Where, a[i].Listen, b[i].Listen)
+	}
+	return nil
+}
+
+// bound is one declaration that takes effect when the program starts.
+type bound struct {
+	what, name, where string
+	decl              any // without where
+}
+
+// sameBound compares the declarations of one kind in two scripts.
+func sameBound(script string, a, b []bound) error {
+	const restart = "sockets, aliases and bonds change with a restart only"
+	for i, x := range a {
+		if i >= len(b) {
+			return fmt.Errorf("%s: %s %s is new; %s", x.where, x.what, x.name, restart)
+		}
+		if !reflect.DeepEqual(x.decl, b[i].decl) {
+			return fmt.Errorf("%s: %s %s differs from the running %s; %s", x.where, x.what, x.name, b[i].name, restart)
 		}
 	}
 	if len(b) > len(a) {
-		return fmt.Errorf("%s: socket %s is gone; sockets change with a restart only", p.name, b[len(a)].Listen)
+		y := b[len(a)]
+		return fmt.Errorf("%s: %s %s is gone; %s", script, y.what, y.name, restart)
 	}
 	return nil
+}
+
+// shape is what the program binds, by kind.
+func (d *declared) shape() (out [3][]bound) {
+	for _, x := range d.sockets {
+		where := x.Where
+		x.Where = ""
+		out[0] = append(out[0], bound{"socket", x.Listen, where, x})
+	}
+	for _, x := range d.aliases {
+		where := x.Where
+		x.Where = ""
+		out[1] = append(out[1], bound{"alias", x.Name, where, x})
+	}
+	for _, x := range d.bonds {
+		where := x.Where
+		x.Where = ""
+		out[2] = append(out[2], bound{"bond", x.Name, where, x})
+	}
+	return out
 }
 
 // errStartup is what RunStartup answers when startup_route raised.

@@ -314,6 +314,44 @@ func TestModuleLife(t *testing.T) {
 	}
 }
 
+// TestSameShape: what is bound at the start cannot change by a reload.
+func TestSameShape(t *testing.T) {
+	const base = "socket('udp:127.0.0.1:5060', {tag = 'a'}) alias 'udp:example.com:5060' bond('b', {'a'}) function route.main() end\n"
+	e := newEnv(t)
+	first, err := luabind.Load(options(e, map[string]string{"main.lua": base}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Commit()
+	for name, tt := range map[string]struct{ old, new, want string }{
+		"nothing":       {"", "", ""},
+		"a line":        {"function", "\nfunction", ""},
+		"socket's port": {"'udp:127.0.0.1:5060'", "'udp:127.0.0.1:5061'", "main.lua:1: socket udp:127.0.0.1:5061 differs from the running udp:127.0.0.1:5060"},
+		"new socket":    {"function", "socket 'tcp:127.0.0.1:5060' function", "main.lua:1: socket tcp:127.0.0.1:5060 is new"},
+		"new alias":     {"function", "alias 'udp:example.net:5060' function", "main.lua:1: alias udp:example.net:5060 is new"},
+		"no alias":      {"alias 'udp:example.com:5060'", "", "main.lua: alias udp:example.com:5060 is gone"},
+		"other alias":   {"example.com", "example.org", "main.lua:1: alias udp:example.org:5060 differs from the running udp:example.com:5060"},
+		"bond's socket": {"{'a'}", "{'udp:127.0.0.1:5060'}", "main.lua:1: bond b differs"},
+		"no bond":       {"bond('b', {'a'})", "", "main.lua: bond b is gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := options(e, map[string]string{"main.lua": strings.Replace(base, tt.old, tt.new, 1)}, nil)
+			o.Previous = first
+			p, err := luabind.Load(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = p.SameShape(first)
+			p.Abort()
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want)) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+	first.Shutdown()
+	first.Release()
+}
+
 func TestSettingsTable(t *testing.T) {
 	table := luabind.SettingsTable()
 	for i, s := range table {
