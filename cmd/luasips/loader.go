@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type loader struct {
 	mu      sync.Mutex
 	current *luabind.Program
 	live    *program
+	started settings // of the script that the program started with
 }
 
 // program joins a loaded script and the engine's view of it.
@@ -61,6 +63,7 @@ func (l *loader) first() error {
 		return err
 	}
 	l.current, l.live = p.Program, p
+	l.started = withDefaults(p.Settings())
 	return nil
 }
 
@@ -82,7 +85,20 @@ func (l *loader) reload() (*program, error) {
 	}
 	l.current, l.live = p.Program, p
 	l.setLevels(p)
+	l.logUnapplied(p)
 	return p, nil
+}
+
+// logUnapplied tells of settings that differ from those the program started with
+// and that only a start reads.
+func (l *loader) logUnapplied(p *program) {
+	now := withDefaults(p.Settings())
+	for _, name := range atStart {
+		if !reflect.DeepEqual(now[name], l.started[name]) {
+			l.log.Write(logs.Record{Level: api.LevelWarn, Component: "script", Msg: "config " + name + " changes with a restart only",
+				Fields: []api.Field{{Key: "running", Value: l.started[name]}, {Key: "script", Value: now[name]}}})
+		}
+	}
 }
 
 func (l *loader) load(previous *luabind.Program, bind func(*luabind.Program) error) (*program, error) {

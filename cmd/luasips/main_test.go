@@ -150,6 +150,12 @@ func TestRunReloadStop(t *testing.T) {
 	if code, out, errs := luasips(t, "reload", "--control", control); code != 0 || !strings.Contains(out, "generation 2 is live") {
 		t.Errorf("reload: exit %d: %s%s", code, out, errs)
 	}
+	if err := os.WriteFile(file, []byte(script(port, "config { tos = 8, log_level = \"info\" }\n"+answering)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs := luasips(t, "reload", "--control", control); code != 0 {
+		t.Errorf("reload with another tos: exit %d: %s%s", code, out, errs)
+	}
 	if err := os.WriteFile(file, []byte(script(port, "function route.main(msg) nope() end end\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +184,9 @@ func TestRunReloadStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := <-ended
+	if n := strings.Count(e.log, "changes with a restart only"); n != 1 || !strings.Contains(e.log, `"msg":"config tos changes with a restart only"`) {
+		t.Errorf("%d times told what a reload cannot change, want once, for tos\n%s", n, e.log)
+	}
 	if e.code != 0 || !strings.Contains(e.log, `"reload refused"`) || !strings.Contains(e.log, `"where":"s.lua:3"`) {
 		t.Errorf("run: exit %d\n%s", e.code, e.log)
 	}
