@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"sort"
 
 	lua "github.com/yuin/gopher-lua"
@@ -20,11 +21,25 @@ func Load(o Options) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.load(); err != nil {
+	if err := p.loadCaught(); err != nil {
 		p.Abort()
 		return nil, err
 	}
 	return p, nil
+}
+
+// loadCaught is load with a net under it: a module that panics refuses the
+// script, and the running one goes on.
+func (p *Program) loadCaught() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.proc.panics.Add(1)
+			err = &Error{File: p.name, Text: fmt.Sprintf("panic while loading: %v", v)}
+			genHost{p}.Log(api.LevelCrit, "panic while loading", api.Field{Key: "panic", Value: fmt.Sprint(v)},
+				api.Field{Key: "stack", Value: string(debug.Stack())})
+		}
+	}()
+	return p.load()
 }
 
 func newProgram(o Options) (*Program, error) {

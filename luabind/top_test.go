@@ -314,6 +314,56 @@ func TestModuleLife(t *testing.T) {
 	}
 }
 
+// TestLoadPanics: a module that panics while a script is loaded refuses that
+// script; what the load has opened and prepared is ended, the last one first.
+func TestLoadPanics(t *testing.T) {
+	for name, script := range map[string]string{
+		"in Open":    "loadmodule 'one' loadmodule 'two' loadmodule 'open'",
+		"in Prepare": "loadmodule 'one' loadmodule 'two' loadmodule 'prepare'",
+		"in New":     "loadmodule 'one' loadmodule 'two' loadmodule 'new'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var events []string
+			opens := func(name string) *modules.Module {
+				return &modules.Module{Name: name, Open: func(modules.ProcessHost) (modules.Process, error) { return life{&events, name}, nil }}
+			}
+			mods := append(fakeModules(), opens("one"), opens("two"),
+				&modules.Module{Name: "open", Open: func(modules.ProcessHost) (modules.Process, error) { panic("out of the blue") }},
+				&modules.Module{Name: "prepare", Open: func(modules.ProcessHost) (modules.Process, error) { return panics{}, nil }},
+				&modules.Module{Name: "new", New: func(modules.GenerationHost, modules.Params) (modules.Config, error) { panic("out of the blue") }})
+			e := newEnv(t)
+			first, err := luabind.Load(options(e, map[string]string{"main.lua": "loadmodule 'one'"}, mods))
+			if err != nil {
+				t.Fatal(err)
+			}
+			first.Commit()
+			gone := uint64(0)
+			o := options(e, map[string]string{"main.lua": script}, mods)
+			o.Previous, o.OnGone = first, func(id uint64) { gone = id }
+			if _, err := luabind.Load(o); err == nil || !strings.Contains(err.Error(), "out of the blue") {
+				t.Errorf("loaded with %v", err)
+			}
+			want := "one prepare,one commit,one prepare,two prepare,two abort,one abort,two close"
+			if got := strings.Join(events, ","); got != want || gone != 2 {
+				t.Errorf("events\n%s\nwant\n%s\ngeneration %d is gone", got, want, gone)
+			}
+			if n := first.Stats().Generations; n != 1 {
+				t.Errorf("%d generations are counted, want 1", n)
+			}
+			first.Shutdown()
+			first.Release()
+		})
+	}
+}
+
+// panics is a process part whose every configuration panics.
+type panics struct{}
+
+func (panics) Prepare(modules.GenerationHost, modules.Params) (modules.Config, error) {
+	panic("out of the blue")
+}
+func (panics) Close() {}
+
 // TestSameShape: what is bound at the start cannot change by a reload.
 func TestSameShape(t *testing.T) {
 	const base = "socket('udp:127.0.0.1:5060', {tag = 'a'}) alias 'udp:example.com:5060' bond('b', {'a'}) function route.main() end\n"
