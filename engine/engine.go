@@ -103,7 +103,7 @@ type Engine struct {
 	behindAt    atomic.Int64 // when one was last seen to be, UnixNano
 	ready       atomic.Bool  // the workers are made
 	draining    atomic.Bool
-	watchers    atomic.Pointer[[]func(now time.Time) (busy bool)]
+	pulser      *pulser
 	timers      timerSet
 	swapping    chan struct{} // has one item while the program is being replaced
 	incomings   sync.Pool
@@ -126,7 +126,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.group = newGroup(e.log)
 	e.timers.engine = e
-	e.watchers.Store(&[]func(time.Time) bool{})
+	e.pulser = newPulser()
 	e.group.start("pulse", func() { e.pulse(e.stop) })
 	return e, nil
 }

@@ -68,7 +68,7 @@ func (w *Worker) comeBack(c *api.Ctx, r *runner) {
 		w.mu.Unlock()
 		<-p.ready
 	}
-	w.holding.Store(r)
+	w.hold(r)
 	w.now = w.clock()
 	w.parked--
 	w.counters.Parked.Add(-1)

@@ -53,6 +53,7 @@ type Worker struct {
 	nextDue  atomic.Int64           // UnixNano of the next timer; 0 when none
 	live     atomic.Int64           // transactions without a final reply
 	holding  atomic.Pointer[runner] // the holder, for the pulse; nil when free
+	worked   atomic.Bool            // somebody has held the token since the pulse looked
 	counters Counters
 
 	// ---- token ----
@@ -159,11 +160,15 @@ func (w *Worker) servant() {
 // drain runs events until the inbox is empty and gives the token away; the
 // caller holds it. Output goes out before the token does.
 func (w *Worker) drain(r *runner) {
-	w.holding.Store(r)
+	w.hold(r)
 	start := time.Now()
 	queued := start // since when there may be output in the outbox
 	w.now = start
 	w.runJobs() // left by the goroutine that had the token before
+	if due := w.nextDue.Load(); due != 0 && due <= start.UnixNano() {
+		w.step(&event{tick: true}) // cheaper than the pulse's ticker
+		w.runJobs()
+	}
 	for n := 0; ; n++ {
 		ev, ok := w.next()
 		if !ok {
@@ -202,6 +207,15 @@ func (w *Worker) drain(r *runner) {
 			return
 		}
 	}
+}
+
+// hold tells the pulse who has the token.
+func (w *Worker) hold(r *runner) {
+	w.holding.Store(r)
+	if !w.worked.Load() {
+		w.worked.Store(true)
+	}
+	w.engine.pulser.rouse()
 }
 
 // settle hands queued output to the kernel and runs what its failures caused;

@@ -77,7 +77,7 @@ func (e *env) FlagBit(name string, branch bool) (int, error) {
 }
 
 // OnPulse beats every 5 ms until the test ends.
-func (e *env) OnPulse(fn func(time.Time) bool) {
+func (e *env) OnPulse(fn func(time.Time) bool) (rouse func()) {
 	stop, done := make(chan struct{}), make(chan struct{})
 	e.t.Cleanup(func() { close(stop); <-done })
 	go func() {
@@ -93,6 +93,7 @@ func (e *env) OnPulse(fn func(time.Time) bool) {
 			}
 		}
 	}()
+	return func() {}
 }
 
 func (e *env) ReadFile(path string) ([]byte, error) { return nil, fmt.Errorf("no file %s", path) }

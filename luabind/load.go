@@ -295,6 +295,7 @@ func (st *State) runTop(main *source) error {
 	r.top = true
 	c := &api.Ctx{Host: topHost{st.prog}, Branch: -1, State: &api.State{}, Target: &api.Target{}}
 	r.begin(c, "top level")
+	st.prog.proc.dog.rouse()
 	st.main = r
 	fn := st.base.NewFunctionFromProto(main.proto)
 	err := r.L.CallByParam(lua.P{Fn: fn, Protect: true})

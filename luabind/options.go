@@ -17,9 +17,10 @@ type ProcessEnv interface {
 	// FlagBit is the bit of a message or branch flag; an error when all 64
 	// are in use.
 	FlagBit(name string, branch bool) (int, error)
-	// OnPulse has fn called every few milliseconds until the program ends, and
-	// soon again when it answers true. fn does not block.
-	OnPulse(fn func(now time.Time) (busy bool))
+	// OnPulse has fn called every few milliseconds while a worker is at work, and
+	// soon again when it answers true. fn does not block. rouse has it called
+	// though no worker is at work.
+	OnPulse(fn func(now time.Time) (busy bool)) (rouse func())
 	// ReadFile reads a file that a module names by an absolute path, a
 	// certificate for one. Files beside the script do not go through it.
 	ReadFile(path string) ([]byte, error)

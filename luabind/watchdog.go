@@ -14,6 +14,7 @@ const watchdogTick = 5 * time.Millisecond
 type watchdog struct {
 	proc  *process
 	ended atomic.Bool
+	rouse func() // has it sample though no worker is at work
 	stop  chan struct{} // not nil when it has a goroutine of its own
 	done  chan struct{}
 	last  time.Time
@@ -34,9 +35,10 @@ func newWatchdog(p *process) *watchdog {
 // where there is no engine: a script that is only checked.
 func (d *watchdog) start(env ProcessEnv) {
 	if env != nil {
-		env.OnPulse(d.beat)
+		d.rouse = env.OnPulse(d.beat)
 		return
 	}
+	d.rouse = func() {}
 	d.stop, d.done = make(chan struct{}), make(chan struct{})
 	go d.watch()
 }
@@ -87,6 +89,7 @@ func (d *watchdog) sample(elapsed time.Duration) (busy bool) {
 		word := r.word.Load()
 		if s.run != r || s.number != word>>2 {
 			*s = sample{run: r, number: word >> 2}
+			busy = busy || i == len(d.seen)-1 // a top level, which no worker's work tells of
 			continue
 		}
 		busy = true
