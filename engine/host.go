@@ -130,10 +130,12 @@ func (h *txnHost) Log(c *api.Ctx, level api.Level, msg string, f ...api.Field) {
 
 // newCtx is a Ctx with Host, Msg, State and Target set.
 func (w *Worker) newCtx(kind api.Route) *api.Ctx {
-	c := &api.Ctx{}
+	var c *api.Ctx
 	if n := len(w.ctxFree); n > 0 {
 		c = w.ctxFree[n-1]
 		w.ctxFree = w.ctxFree[:n-1]
+	} else {
+		c = new(api.Ctx)
 	}
 	c.Begin(kind, w.apiHost)
 	return c

@@ -138,11 +138,20 @@ func (e *Engine) sort(ro *role, p *transport.Packet) {
 		err = spoiled(&in.Msg, p.Bad, err)
 	}
 	ev := event{in: in}
-	if err != nil && !errors.As(err, &ev.bad) {
-		ev.bad = &sip.ParseError{Reason: "Bad Request", Detail: err.Error(), Code: 400}
+	if err != nil {
+		ev.bad = parseError(err)
 	}
 	w := e.pick(&in.Msg)
 	ro.groups[w] = append(ro.groups[w], ev)
+}
+
+// parseError is what to answer for a message that could not be read.
+func parseError(err error) *sip.ParseError {
+	var bad *sip.ParseError
+	if errors.As(err, &bad) {
+		return bad
+	}
+	return &sip.ParseError{Reason: "Bad Request", Detail: err.Error(), Code: 400}
 }
 
 // spoiled is the error of a header section behind which a stream cannot be cut:

@@ -10,12 +10,12 @@ import (
 
 // ownFields are the fields of msg that belong to the language itself.
 var ownFields = map[string]ownField{
-	"hdr":       {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, &m.hdr, m.r.st.mts.hdr) }},
-	"avp":       {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, &m.avp, m.r.st.mts.avp) }},
-	"flags":     {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, &m.flags, m.r.st.mts.flags) }},
-	"bflags":    {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, &m.bflags, m.r.st.mts.bflags) }},
-	"branch":    {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, &m.branch, m.r.st.mts.branchList) }},
-	"tm_branch": {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, &m.tmBranch, m.r.st.mts.tmBranchList) }},
+	"hdr":       {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxHdr, m.r.st.mts.hdr) }},
+	"avp":       {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxAvp, m.r.st.mts.avp) }},
+	"flags":     {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxFlags, m.r.st.mts.flags) }},
+	"bflags":    {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxBflags, m.r.st.mts.bflags) }},
+	"branch":    {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxBranch, m.r.st.mts.branchList) }},
+	"tm_branch": {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxTmBranch, m.r.st.mts.tmBranchList) }},
 	"orig":      {get: func(_ *lua.LState, m *msgObj) lua.LValue { return m.other(subOrig) }},
 	"request":   {get: func(_ *lua.LState, m *msgObj) lua.LValue { return m.other(subRequest) }},
 	"reply":     {get: func(_ *lua.LState, m *msgObj) lua.LValue { return m.other(subReply) }},

@@ -11,8 +11,9 @@ import (
 	"github.com/luasips/luasips/modules"
 )
 
-// msgObj is msg of one handler run: the userdata and its containers in one
-// allocation. epoch is the run's when it was made; later use raises.
+// msgObj is msg of one handler run, in one allocation; its containers are made
+// when they are first asked for. epoch is the run's when it was made; later use
+// raises.
 type msgObj struct {
 	ud    lua.LUserData
 	r     *run
@@ -20,8 +21,19 @@ type msgObj struct {
 	c     *api.Ctx
 	sub   int // subNone, or which other message this is
 
-	hdr, avp, flags, bflags, branch, tmBranch lua.LUserData
+	boxes [numBoxes]*lua.LUserData
 }
+
+// The containers that hang off msg.
+const (
+	boxHdr = iota
+	boxAvp
+	boxFlags
+	boxBflags
+	boxBranch
+	boxTmBranch
+	numBoxes
+)
 
 // The other messages that hang off msg.
 const (
@@ -120,12 +132,12 @@ func checkMsg(L *lua.LState) *msgObj {
 	return m
 }
 
-// container is userdata of m with a metatable, made ready at first use.
-func container(m *msgObj, u *lua.LUserData, mt *lua.LTable) lua.LValue {
-	if u.Value == nil {
-		u.Value, u.Metatable = m, mt
+// container is userdata of m with a metatable, the same at each asking.
+func container(m *msgObj, box int, mt *lua.LTable) lua.LValue {
+	if m.boxes[box] == nil {
+		m.boxes[box] = &lua.LUserData{Value: m, Metatable: mt}
 	}
-	return u
+	return m.boxes[box]
 }
 
 // msgIndex reads msg.NAME.

@@ -5,7 +5,7 @@ import (
 )
 
 // HeaderView is a header line as a Draft reads it. The slices are valid until
-// the draft is next edited or initialised.
+// the draft is initialised or copied to; edits add text and change none.
 type HeaderView struct {
 	ID                HeaderID
 	Name, Value, Line []byte
@@ -76,6 +76,20 @@ func (d *Draft) Headers() iter.Seq2[Pos, HeaderView] {
 			}
 		}
 	}
+}
+
+// Cursor is a place among the header lines of a Draft; its zero value is before
+// the first.
+type Cursor struct{ walk }
+
+// Next returns the next line with id, which is not HdrOther, behind the cursor,
+// and moves there; ok is false behind the last. Unlike a range over Headers it
+// lets what its caller gathers stay on the stack.
+func (d *Draft) Next(at *Cursor, id HeaderID) (p Pos, v HeaderView, ok bool) {
+	if !d.isTouched(id) && !d.msg.Has(id) {
+		return NoPos, HeaderView{}, false
+	}
+	return d.find(&at.walk, &match{id: id})
 }
 
 // match is a header name made ready for comparing with many lines.

@@ -10,18 +10,23 @@ import (
 	"github.com/luasips/luasips/modules"
 )
 
-// hop is one value of the Route headers.
+// hop is one value of the Route headers. Its slices are the message's, which
+// edits leave as they are.
 type hop struct {
 	pos   sip.Pos
-	value string // as it stands in the list
-	uri   string
+	value []byte // as it stands in the list
+	uri   []byte
 	u     sip.URI // over uri
 }
+
+// fewHops is how many hops a usual request has at most.
+const fewHops = 4
 
 // looseRoute is loose_route.
 func (m *config) looseRoute(c *api.Ctx) modules.Ret {
 	stripMaddr(c)
-	hops, err := routes(c.Msg)
+	var room [fewHops]hop
+	hops, err := routes(c.Msg, room[:0])
 	switch {
 	case err != nil:
 		return modules.No(-1, "bad_route", "Route: "+err.Error())
@@ -37,7 +42,7 @@ func (m *config) looseRoute(c *api.Ctx) modules.Ret {
 		return r.afterLoose(true)
 	}
 	var u sip.URI
-	if err := sip.ParseURI(bytes.Clone(c.Msg.RequestURI()), &u); err != nil {
+	if err := sip.ParseURI(c.Msg.RequestURI(), &u); err != nil {
 		return modules.No(-1, "bad_route", "request URI: "+err.Error())
 	}
 	// A strict router put our Record-Route where the request URI was
@@ -48,26 +53,24 @@ func (m *config) looseRoute(c *api.Ctx) modules.Ret {
 	return r.afterLoose(false)
 }
 
-// routes lists the values of all Route headers.
-func routes(d *sip.Draft) ([]hop, error) {
-	var hops []hop
-	for pos, h := range d.Headers() {
-		if h.ID != sip.HdrRoute {
-			continue
+// routes appends the values of all Route headers to hops.
+func routes(d *sip.Draft, hops []hop) ([]hop, error) {
+	var at sip.Cursor
+	for {
+		pos, h, ok := d.Next(&at, sip.HdrRoute)
+		if !ok {
+			return hops, nil
 		}
-		for v := range sip.SplitList(h.Value) {
+		for list := h.Value; list != nil; {
 			var n sip.NameAddr
-			if _, err := sip.ParseNameAddr(v, &n); err != nil {
+			rest, err := sip.ParseNameAddr(list, &n)
+			if err != nil {
 				return nil, err
 			}
-			x := hop{pos: pos, value: unfold(v), uri: string(n.Addr)}
-			if err := sip.ParseURI([]byte(x.uri), &x.u); err != nil {
-				return nil, err
-			}
-			hops = append(hops, x)
+			hops = append(hops, hop{pos: pos, value: n.Line, uri: n.Addr, u: n.URI})
+			list = rest
 		}
 	}
-	return hops, nil
 }
 
 // routing is one run of loose_route.
@@ -100,7 +103,7 @@ func (r *routing) afterLoose(preloaded bool) modules.Ret {
 	next := &r.hops[taken]
 	if next.u.LR() || !next.u.IsSIP() {
 		r.remove(taken)
-		r.c.Target.Duri = next.uri
+		r.c.Target.Duri = string(next.uri)
 		return modules.Yes()
 	}
 	return r.toStrict(next, taken)
@@ -113,7 +116,7 @@ func (r *routing) toStrict(next *hop, taken int) modules.Ret {
 	r.remove(taken + 1)
 	err := appendRoute(r.c.Msg, target)
 	if err == nil {
-		err = r.c.Msg.SetRequestURI([]byte(next.uri))
+		err = r.c.Msg.SetRequestURI(next.uri)
 	}
 	if err != nil {
 		return modules.No(-1, "bad_route", err.Error())
@@ -136,10 +139,9 @@ func unfold(b []byte) string {
 func appendRoute(d *sip.Draft, value string) error {
 	var last sip.Pos
 	var before string
-	for pos, h := range d.Headers() {
-		if h.ID == sip.HdrRoute {
-			last, before = pos, unfold(h.Value)
-		}
+	var at sip.Cursor
+	for pos, h, ok := d.Next(&at, sip.HdrRoute); ok; pos, h, ok = d.Next(&at, sip.HdrRoute) {
+		last, before = pos, unfold(h.Value)
 	}
 	if before == "" {
 		return d.Prepend(sip.HdrRoute, []byte(value))
@@ -158,7 +160,7 @@ func (r *routing) afterStrict(ruri *sip.URI) modules.Ret {
 	next, last := &r.hops[taken], &r.hops[len(r.hops)-1]
 	target := last
 	if next.u.LR() {
-		r.c.Target.Duri = next.uri
+		r.c.Target.Duri = string(next.uri)
 		r.removeLast()
 		r.hops = r.hops[:len(r.hops)-1]
 		r.remove(taken)
@@ -168,7 +170,7 @@ func (r *routing) afterStrict(ruri *sip.URI) modules.Ret {
 		target = next
 		r.remove(taken + 1)
 	}
-	if err := r.c.Msg.SetRequestURI([]byte(target.uri)); err != nil {
+	if err := r.c.Msg.SetRequestURI(target.uri); err != nil {
 		return modules.No(-1, "bad_route", err.Error())
 	}
 	return modules.Yes()
@@ -190,7 +192,7 @@ func (r *routing) second(first *sip.URI, at int, preloaded bool) int {
 		r.c.Target.Socket = s
 	} else if r.warnSocket {
 		r.c.Host.Log(r.c, api.LevelWarn, "no socket of ours is named by the second Route",
-			api.Field{Key: "route", Value: r.hops[at].uri})
+			api.Field{Key: "route", Value: string(r.hops[at].uri)})
 	}
 	return 1
 }
@@ -213,7 +215,7 @@ func (r *routing) removeRange(from, to int) {
 		var left []string
 		for j, h := range r.hops {
 			if h.pos == pos && (j < from || j >= to) {
-				left = append(left, h.value)
+				left = append(left, unfold(h.value))
 			}
 		}
 		for i < to && r.hops[i].pos == pos {

@@ -271,22 +271,26 @@ func checkParams(p string) error {
 // findHead finds the topmost Record-Route that begins with head and is one of
 // ours: its line and its value, which ends in ">".
 func findHead(d *sip.Draft, head string) (pos sip.Pos, value []byte, ok bool) {
-	for p, h := range d.Headers() {
-		if h.ID == sip.HdrRecordRoute && hasHead(h.Value, head) {
-			return p, h.Value, true
+	var at sip.Cursor
+	for {
+		pos, h, ok := d.Next(&at, sip.HdrRecordRoute)
+		if !ok || hasHead(h.Value, head) {
+			return pos, h.Value, ok
 		}
 	}
-	return pos, nil, false
 }
 
 func countHeads(d *sip.Draft, head string) int {
-	n := 0
-	for _, h := range d.Headers() {
-		if h.ID == sip.HdrRecordRoute && hasHead(h.Value, head) {
+	var at sip.Cursor
+	for n := 0; ; {
+		_, h, ok := d.Next(&at, sip.HdrRecordRoute)
+		if !ok {
+			return n
+		}
+		if hasHead(h.Value, head) {
 			n++
 		}
 	}
-	return n
 }
 
 func hasHead(value []byte, head string) bool {
