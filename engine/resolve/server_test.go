@@ -1,12 +1,14 @@
 package resolve_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,15 +36,8 @@ func newZone(t testing.TB, records ...string) *zone {
 	t.Helper()
 	z := &zone{rrs: map[string][]dns.RR{}, rcode: map[string]int{}}
 	z.add(t, records...)
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc, l := samePort(t)
 	z.addr = pc.LocalAddr().String()
-	l, err := net.Listen("tcp", z.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, s := range []*dns.Server{{PacketConn: pc, Handler: z}, {Listener: l, Handler: z}} {
 		up := make(chan struct{})
 		s.NotifyStartedFunc = func() { close(up) }
@@ -55,6 +50,26 @@ func newZone(t testing.TB, records ...string) *zone {
 		})
 	}
 	return z
+}
+
+// samePort listens on UDP and TCP with one port, which others may take for
+// either of them meanwhile.
+func samePort(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for try := 0; ; try++ {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pc, err := net.ListenPacket("udp", l.Addr().String())
+		if err == nil {
+			return pc, l
+		}
+		l.Close()
+		if !errors.Is(err, syscall.EADDRINUSE) || try == 100 {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (z *zone) add(t testing.TB, records ...string) {
