@@ -446,3 +446,79 @@ func TestJobsLeftByAPark(t *testing.T) {
 		}
 	})
 }
+
+// TestCancelWhileQueued: an INVITE that waits behind a parked handler of its
+// call can be cancelled: the CANCEL is answered at once, and the script, when it
+// comes to the INVITE, relays no more.
+func TestCancelWhileQueued(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var outcome api.Outcome
+		r := start(t, enginetest.Options{Workers: 1}, func(c *api.Ctx) api.Verdict {
+			if c.Msg.Method() == sip.MESSAGE {
+				c.Host.Park(c, func() { time.Sleep(3 * time.Second) })
+				return enginetest.Answer(200)(c)
+			}
+			if !c.Host.Cancelled(c) {
+				t.Error("the script is not told of the CANCEL")
+			}
+			tx, err := c.Host.Transaction(c)
+			if err != nil {
+				t.Error(err)
+				return api.VerdictError
+			}
+			outcome = tx.Relay(c, 0)
+			return api.VerdictNone
+		})
+		alice, bob := r.Agent(), r.Agent()
+		c := alice.To("queued", bob)
+		c.Send("MESSAGE", 1)
+		synctest.Wait()
+		c.Send("INVITE", 2)
+		time.Sleep(time.Second)
+		alice.Expect("100")
+		sent := time.Now()
+		c.Send("CANCEL", 2)
+		if m := alice.Expect("200"); m.Method() != sip.CANCEL || time.Since(sent) != 0 {
+			t.Errorf("a 200 to %s after %s", m.Method(), time.Since(sent))
+		}
+		if m := alice.Expect("200"); m.Method() != sip.MESSAGE {
+			t.Errorf("a 200 to %s", m.Method())
+		}
+		alice.Expect("487")
+		c.Send("ACK", 2)
+		if outcome.Name != "cancelled" {
+			t.Errorf("relay: %+v", outcome)
+		}
+		bob.Quiet(time.Second)
+	})
+}
+
+// TestLocalRouteParks: a request made here waits in local_route; nobody gets a
+// 100 Trying for it.
+func TestLocalRouteParks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var bob *enginetest.Agent
+		r := enginetest.Start(t, enginetest.Options{Workers: 1}, enginetest.NewProgram(1, enginetest.Routes{
+			Request: func(c *api.Ctx) api.Verdict {
+				err := c.Host.NewRequest(c, &api.NewRequest{Method: "INVITE", RURI: "sip:b@" + bob.Addr.String(),
+					From: "<sip:a@h>", To: "<sip:b@h>"})
+				if err != nil {
+					t.Error(err)
+				}
+				return enginetest.Answer(200)(c)
+			},
+			Local: func(c *api.Ctx) api.Verdict {
+				c.Host.Park(c, func() { time.Sleep(time.Second) })
+				return api.VerdictNone
+			},
+		}))
+		alice := r.Agent()
+		bob = r.Agent()
+		alice.Call("one", "sip:10.0.0.1").Send("OPTIONS", 1)
+		bob.Expect("INVITE")
+		alice.Expect("200")
+		if r.Logged("not sent") {
+			t.Errorf("log:\n%s", r.Log())
+		}
+	})
+}

@@ -270,7 +270,7 @@ func (l *Layer) Parking(c *api.Ctx) {
 		return
 	}
 	t.parks++
-	if t.method == sip.INVITE && t.status == 0 && t.tryAt == never {
+	if t.method == sip.INVITE && t.state != serverNone && t.status == 0 && t.tryAt == never {
 		t.tryAt = l.since(c.Source.Received) + 200*time.Millisecond
 		t.schedule()
 	}
