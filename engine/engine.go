@@ -105,6 +105,7 @@ type Engine struct {
 	draining    atomic.Bool
 	pulser      *pulser
 	timers      timerSet
+	events      atomic.Int64  // raised and not handled yet
 	swapping    chan struct{} // has one item while the program is being replaced
 	incomings   sync.Pool
 	stop        chan struct{}

@@ -79,23 +79,36 @@ func (e *Engine) Setting(name string) any {
 // FlagBit is the bit of a message or branch flag, made when the name is new.
 func (e *Engine) FlagBit(name string, branch bool) (int, error) { return e.flags.bit(name, branch) }
 
-// RaiseEvent runs event_route.NAME of the live script, later, on worker 0.
+// maxEvents bounds the events that have been raised and not been handled.
+const maxEvents = 10000
+
+// RaiseEvent runs event_route.NAME of the live script, later, on worker 0. An
+// event is dropped, and logged, while too many wait.
 func (e *Engine) RaiseEvent(name string, params map[string]any) {
 	if lp := e.program.Load(); lp == nil || !lp.HasEvent(name) {
 		return
 	}
+	if e.events.Add(1) > maxEvents {
+		e.events.Add(-1)
+		e.log(api.LevelWarn, "event dropped: too many wait", api.Field{Key: "event", Value: name})
+		return
+	}
 	e.Post(0, func() {
-		w := e.workers[0]
-		p := w.program
-		if !p.HasEvent(name) {
-			return
-		}
-		p.Retain()
-		defer p.Release()
-		c := w.newCtx(api.RouteEvent)
-		p.RunEvent(0, c, name, params)
-		w.freeCtx(c)
+		defer e.events.Add(-1)
+		e.workers[0].runEvent(name, params)
 	})
+}
+
+func (w *Worker) runEvent(name string, params map[string]any) {
+	p := w.program
+	if !p.HasEvent(name) {
+		return
+	}
+	p.Retain()
+	defer p.Release()
+	c := w.newCtx(api.RouteEvent)
+	p.RunEvent(w.id, c, name, params)
+	w.freeCtx(c)
 }
 
 // txnHost is what the transaction layer sees of a worker: txn.Host.

@@ -7,8 +7,12 @@ import (
 	"github.com/luasips/luasips/modules"
 )
 
-// maxLaunched bounds what one handler launches.
-const maxLaunched = 100
+// maxLaunched bounds what one handler launches, and maxLaunching what has been
+// launched on one worker and has not ended: launched functions may launch.
+const (
+	maxLaunched  = 100
+	maxLaunching = 10000
+)
 
 // launched is one function that runs after the handler.
 type launched struct {
@@ -29,6 +33,9 @@ func baseLaunch(L *lua.LState) int {
 	}
 	if len(r.launch) >= maxLaunched {
 		L.RaiseError("launch: a handler launches at most %d functions", maxLaunched)
+	}
+	if r.st.launching+len(r.launch) >= maxLaunching {
+		L.RaiseError("launch: %d launched functions have not ended yet", r.st.launching)
 	}
 	l := launched{fn: fn}
 	for i := 2; i <= L.GetTop(); i++ {
@@ -51,13 +58,20 @@ func (r *run) sendLaunched() {
 	st, host := r.st, r.c.Host
 	for _, l := range r.launch {
 		st.prog.Retain()
+		st.launching++
 		host.Post(host.Worker(), func() {
-			defer st.prog.Release()
+			defer st.launchEnded()
 			st.runLaunched(host, l)
 		})
 	}
 	clear(r.launch)
 	r.launch = r.launch[:0]
+}
+
+// launchEnded lets go of the program last: the state may go with it.
+func (st *State) launchEnded() {
+	st.launching--
+	st.prog.Release()
 }
 
 // runLaunched runs with the worker's token.

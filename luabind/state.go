@@ -33,6 +33,7 @@ type State struct {
 	bound      map[int]*lua.LFunction // functions of neutral handlers, by handler key
 	names      map[*lua.LFunction]*handler
 	rng        scriptRand
+	launching  int // launched functions that have not ended
 
 	fnMain, fnReply, fnLocal, fnError *handler
 }

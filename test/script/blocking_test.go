@@ -225,6 +225,34 @@ end`)
 	})
 }
 
+// Launched functions may launch, and event routes raise events, but not without
+// a bound: what has not ended yet is counted.
+func TestLaunchIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := one(t, `
+local function bomb(depth)
+  if depth == 0 then return end
+  for i = 1, 100 do launch(bomb, depth - 1) end
+end
+function event_route.E_BOMB(msg, ev)
+  if ev.depth == 0 then return end
+  for i = 1, 101 do core.raise_event("E_BOMB", {"depth"}, {ev.depth - 1}) end
+end
+function route.main(msg)
+  if msg.rm == "INFO" then bomb(2) end
+  if msg.rm == "MESSAGE" then core.raise_event("E_BOMB", {"depth"}, {2}) end
+  signaling.send_reply(200, "fine")
+end`)
+		for _, method := range []string{"INFO", "MESSAGE", "OPTIONS"} {
+			if got := string(p.ask(method).Reason()); got != "fine" {
+				t.Errorf("got %s", got)
+			}
+			synctest.Wait()
+		}
+		p.logged(" launched functions have not ended yet", `"msg":"event dropped`)
+	})
+}
+
 // A blocking call without a timeout of its own ends at script_wall, and its
 // handler with it.
 func TestScriptWall(t *testing.T) {
