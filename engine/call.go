@@ -26,6 +26,12 @@ type callQueue struct {
 	owners []*api.Ctx // runs that have parked and not ended
 	jobs   []job
 	bytes  int
+	held   []*api.Incoming // responses by streams beyond the bounds
+}
+
+// full tells that the bounds leave no room for a message of size bytes.
+func (q *callQueue) full(size int) bool {
+	return len(q.jobs) >= callMaxMessages || q.bytes+size > callMaxBytes
 }
 
 // Schedule queues a script run of a call: it runs when the current protocol
@@ -33,7 +39,7 @@ type callQueue struct {
 // when the call's bounds are exceeded; fn will not run then.
 func (w *Worker) Schedule(callID []byte, size int, fn func()) bool {
 	q := w.calls[string(callID)]
-	if q != nil && (len(q.jobs) >= callMaxMessages || q.bytes+size > callMaxBytes) {
+	if q != nil && q.full(size) {
 		return false
 	}
 	j := job{callID: string(callID), size: size, fn: fn}
@@ -121,8 +127,49 @@ func (w *Worker) callDone(c *api.Ctx) {
 	if i < 0 {
 		return
 	}
-	if q.owners = slices.Delete(q.owners, i, i+1); len(q.owners) == 0 {
-		w.jobs = append(w.jobs, q.jobs...)
-		delete(w.calls, c.CallID)
+	if q.owners = slices.Delete(q.owners, i, i+1); len(q.owners) > 0 {
+		return
+	}
+	delete(w.calls, c.CallID)
+	w.jobs = append(w.jobs, q.jobs...)
+	for _, in := range q.held {
+		w.jobs = append(w.jobs, job{c.CallID, len(in.Buf), func() { w.unhold(in) }})
+	}
+}
+
+// hold keeps a response that came by a stream and finds its call's queue full:
+// who sent it will not repeat it. The connection is not read on (deliver) until
+// it has had its turn. False leaves the response to the caller.
+func (w *Worker) hold(in *api.Incoming) bool {
+	if in.Source.Flow == 0 {
+		return false
+	}
+	q := w.calls[string(in.Msg.CallID())]
+	if q == nil || len(q.held) == 0 && !q.full(len(in.Buf)) {
+		return false
+	}
+	q.held = append(q.held, in)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped == nil {
+		w.stopped = make(map[api.Flow]int)
+	}
+	w.stopped[in.Source.Flow]++
+	return true
+}
+
+// unhold handles a response that was held.
+func (w *Worker) unhold(in *api.Incoming) {
+	defer w.readOn(in.Source.Flow)
+	w.layer.Response(in)
+	in.Release()
+}
+
+func (w *Worker) readOn(f api.Flow) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped[f]--; w.stopped[f] == 0 {
+		delete(w.stopped, f)
+		w.room.Broadcast()
 	}
 }

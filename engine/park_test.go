@@ -522,3 +522,71 @@ func TestLocalRouteParks(t *testing.T) {
 		}
 	})
 }
+
+// TestResponsesBeyondTheQueue: while a reply route waits, 32 further responses
+// of the call do too. Of what comes by UDP the rest is as good as lost, since
+// who sent it repeats what matters; a stream is not read on meanwhile, and
+// nothing of it is lost or overtaken.
+func TestResponsesBeyondTheQueue(t *testing.T) {
+	const ringing = 100
+	for name, tt := range map[string]struct {
+		stream bool
+		want   int
+	}{"udp": {false, 1 + 32}, "tcp": {true, ringing + 1}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var flow api.Flow
+				var bob *enginetest.Agent
+				gate := make(chan struct{})
+				open := sync.OnceFunc(func() { close(gate) })
+				defer open() // also when the test fails
+				r := enginetest.Start(t, enginetest.Options{Workers: 1}, enginetest.NewProgram(1, enginetest.Routes{
+					Request: func(c *api.Ctx) api.Verdict {
+						if c.Msg.Method() == sip.OPTIONS {
+							flow = c.Source.Flow
+							return enginetest.Answer(200)(c)
+						}
+						c.Target.Flow = flow
+						return enginetest.Relay(c)
+					},
+					Reply: func(c *api.Ctx) api.Verdict {
+						c.Host.Park(c, func() { <-gate })
+						return api.VerdictNone
+					},
+				}))
+				alice := r.Agent()
+				if bob = r.Agent(); tt.stream {
+					bob = r.Dial()
+				}
+				bob.Call("register", "sip:10.0.0.1").Send("OPTIONS", 1)
+				bob.Expect("200")
+				alice.To("many", bob).Send("INVITE", 1)
+				alice.Expect("100")
+				invite := bob.Expect("INVITE")
+				for n := range ringing {
+					bob.Reply(invite, 183, fmt.Sprint("X-Number: ", n))
+				}
+				bob.Reply(invite, 200)
+				bob.Call("behind", "sip:10.0.0.1").Send("OPTIONS", 1)
+				synctest.Wait()
+				if m := bob.Receive(time.Millisecond); (m == nil) != tt.stream {
+					t.Errorf("what came behind was answered: %v", m != nil)
+				}
+				open()
+				if tt.stream {
+					bob.Expect("200")
+				}
+				for n := range tt.want {
+					m := alice.Receive(time.Second)
+					if m == nil {
+						t.Fatalf("reply %d of %d is missing", n, tt.want)
+					}
+					if got := string(m.Find([]byte("X-Number"))); m.StatusCode() == 183 && got != fmt.Sprint(n) || tt.stream && (m.StatusCode() == 200) != (n == ringing) {
+						t.Errorf("reply %d is %d, number %s", n, m.StatusCode(), got)
+					}
+				}
+				alice.Quiet(100 * time.Millisecond)
+			})
+		})
+	}
+}

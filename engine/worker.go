@@ -44,11 +44,12 @@ type Worker struct {
 	id     int
 	engine *Engine
 
-	mu    sync.Mutex // guards held, queue and size; nothing else is locked below it
-	held  bool
-	queue []event
-	size  int        // bytes that the messages in queue take
-	room  *sync.Cond // of mu: queue has been taken; readers of streams wait for it
+	mu      sync.Mutex // guards held, queue, size and stopped; nothing else is locked below it
+	held    bool
+	queue   []event
+	size    int              // bytes that the messages in queue take
+	room    *sync.Cond       // of mu: queue has been taken, or a stream may be read on
+	stopped map[api.Flow]int // responses of a stream that wait for their call's queue
 
 	nextDue  atomic.Int64           // UnixNano of the next timer; 0 when none
 	live     atomic.Int64           // transactions without a final reply
@@ -95,7 +96,8 @@ type runner struct {
 // deliver puts events into the worker's inbox and, when the token is free,
 // takes it and drains. r is the calling goroutine and ro its role, which it
 // may lose meanwhile: false then. When the inbox is full datagrams are dropped,
-// as the kernel does with what nobody reads, and the reader of a stream waits.
+// as the kernel does with what nobody reads, and the reader of a stream waits:
+// until the token's holder takes the queue, or what it brought has had its turn.
 // ro may be nil where evs are no messages.
 func (w *Worker) deliver(r *runner, ro *role, evs ...event) (kept bool) {
 	size := 0
@@ -105,7 +107,7 @@ func (w *Worker) deliver(r *runner, ro *role, evs ...event) (kept bool) {
 		}
 	}
 	w.mu.Lock()
-	for size > 0 && w.size > inboxRoom { // so the token is held, and its holder will take the queue
+	for size > 0 && (w.size > inboxRoom || len(w.stopped) > 0 && w.stopped[evs[0].in.Source.Flow] > 0) {
 		if !ro.src.Stream() {
 			w.mu.Unlock()
 			w.drop(evs)
@@ -318,6 +320,9 @@ func (w *Worker) handle(ev *event) {
 		w.request(ev.in)
 	default:
 		w.counters.Responses.Add(1)
+		if len(w.calls) > 0 && w.hold(ev.in) {
+			return
+		}
 		w.layer.Response(ev.in)
 		ev.in.Release()
 	}
