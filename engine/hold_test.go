@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/engine/enginetest"
+	"github.com/luasips/luasips/engine/transport"
 )
 
 // TestOutputOfALongHold: a goroutine that works off a long inbox hands over what
@@ -74,5 +76,63 @@ func TestTimersOfALongHold(t *testing.T) {
 		if time.Now().After(ended) {
 			t.Error("the INVITE was repeated only when the inbox was empty")
 		}
+	})
+}
+
+// TestOutputBeforeRelease: while what a worker sends is on its way to the
+// kernel, nobody else takes the worker, or a second reader would overtake.
+func TestOutputBeforeRelease(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var order []string
+		note := func(what string) {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, what)
+		}
+		r := startIdle(t, enginetest.Options{Workers: 1, Listen: []string{"udp:10.0.0.1:5060", "udp:10.0.0.1:5070"}}, func(c *api.Ctx) api.Verdict {
+			note("runs for " + c.Source.Remote.String())
+			return enginetest.Answer(200)(c)
+		})
+		a, b := r.Agent(), r.Agent()
+		b.Proxy = r.Engine.Sockets()[1].Addr
+		r.Fate(func(d transport.Datagram) transport.Fate {
+			if strings.HasPrefix(string(d.Data), "SIP/2.0") {
+				time.Sleep(time.Second) // a slow system call
+				note("sent to " + d.To.String())
+			}
+			return transport.Fate{}
+		})
+		a.Call("one", "sip:10.0.0.1").Send("OPTIONS", 1)
+		time.Sleep(100 * time.Millisecond)
+		b.Call("one", "sip:10.0.0.1").Send("OPTIONS", 2)
+		a.Expect("200")
+		b.Expect("200")
+		want := []string{"runs for " + a.Addr.String(), "sent to " + a.Addr.String(), "runs for " + b.Addr.String(), "sent to " + b.Addr.String()}
+		if !slices.Equal(order, want) {
+			t.Errorf("in the order\n%q, want\n%q", order, want)
+		}
+	})
+}
+
+// TestOutputBeforePark: what a handler has sent is on its way before it waits.
+func TestOutputBeforePark(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var r *enginetest.Rig
+		r = start(t, enginetest.Options{Workers: 1}, func(c *api.Ctx) api.Verdict {
+			if err := c.Host.StatelessReply(c, 180, "", nil); err != nil {
+				t.Error(err)
+			}
+			c.Host.Park(c, func() {
+				if got := r.CapturedTo(c.Source.Remote); len(got) != 1 {
+					t.Errorf("when the handler waits, %q was sent", got)
+				}
+			})
+			return enginetest.Answer(200)(c)
+		})
+		a := r.Agent()
+		a.Call("one", "sip:10.0.0.1").Send("INVITE", 1)
+		a.Expect("180")
+		a.Expect("200")
 	})
 }
