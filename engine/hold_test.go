@@ -136,3 +136,38 @@ func TestOutputBeforePark(t *testing.T) {
 		a.Expect("200")
 	})
 }
+
+// TestOutputBeforeComingBack: what waits to be sent goes before the token is
+// handed to a handler whose wait is over: it may take long.
+func TestOutputBeforeComingBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		wait, gate := make(chan struct{}), make(chan struct{})
+		over := sync.OnceFunc(func() { close(wait) })
+		open := sync.OnceFunc(func() { close(gate) })
+		defer open() // also when the test fails
+		defer over()
+		r := start(t, enginetest.Options{Workers: 1}, func(c *api.Ctx) api.Verdict {
+			if c.CallIDString() == "slow" {
+				c.Host.Park(c, func() { <-wait })
+				time.Sleep(time.Second) // with the token
+			}
+			return enginetest.Answer(200)(c)
+		})
+		slow, fast := r.Agent(), r.Agent()
+		slow.Call("slow", "sip:10.0.0.1").Send("OPTIONS", 1)
+		synctest.Wait()
+		r.Engine.Post(0, func() { <-gate })
+		synctest.Wait()
+		fast.Call("fast", "sip:10.0.0.1").Send("OPTIONS", 1)
+		synctest.Wait()
+		over()
+		synctest.Wait()
+		began := time.Now()
+		open()
+		fast.Expect("200")
+		if d := time.Since(began); d != 0 {
+			t.Errorf("the reply waited %s for a handler that came back", d)
+		}
+		slow.Expect("200")
+	})
+}

@@ -590,3 +590,37 @@ func TestResponsesBeyondTheQueue(t *testing.T) {
 		})
 	}
 }
+
+// TestComingBackIsInOrder: a handler whose wait is over gets the token behind
+// what came before, and before what came after.
+func TestComingBackIsInOrder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var order []string
+		wait, gate := make(chan struct{}), make(chan struct{})
+		over := sync.OnceFunc(func() { close(wait) })
+		open := sync.OnceFunc(func() { close(gate) })
+		defer open() // also when the test fails
+		defer over()
+		r := start(t, enginetest.Options{Workers: 1}, func(c *api.Ctx) api.Verdict {
+			c.Host.Park(c, func() { <-wait })
+			order = append(order, "back")
+			return enginetest.Answer(200)(c)
+		})
+		a := r.Agent()
+		a.Call("one", "sip:10.0.0.1").Send("OPTIONS", 1)
+		synctest.Wait()
+		note := func(what string) { r.Engine.Post(0, func() { order = append(order, what) }) }
+		r.Engine.Post(0, func() { <-gate })
+		synctest.Wait()
+		note("before")
+		over()
+		synctest.Wait()
+		note("after")
+		open()
+		a.Expect("200")
+		synctest.Wait()
+		if want := []string{"before", "back", "after"}; !slices.Equal(order, want) {
+			t.Errorf("ran as %q, want %q", order, want)
+		}
+	})
+}
