@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
+	"github.com/luasips/luasips/engine/transport"
 	"github.com/luasips/luasips/luabind"
 	"github.com/luasips/luasips/modules/all"
 )
@@ -70,13 +73,28 @@ func check(path string) ([]finding, error) {
 	p, err := luabind.Load(luabind.Options{Path: path, Modules: all.List(), Workers: 1, CheckOnly: true})
 	if err == nil {
 		defer p.Abort()
-		return findings(p.Findings()), nil
+		return append(findings(p.Findings()), socketFindings(p)...), nil
 	}
 	var le *luabind.Error
 	if !errors.As(err, &le) || len(le.Findings) == 0 {
 		return nil, err
 	}
 	return findings(le.Findings), nil
+}
+
+// socketFindings are the mistakes in sockets, bonds and aliases that opening
+// them would refuse on every machine.
+func socketFindings(p *luabind.Program) []finding {
+	var out []finding
+	for _, e := range transport.Check(netOf(p).Transport) {
+		f := finding{Severity: luabind.SeverityError.String(), Message: e.Text()}
+		if i := strings.LastIndexByte(e.Where, ':'); i >= 0 {
+			f.File = e.Where[:i]
+			f.Line, _ = strconv.Atoi(e.Where[i+1:])
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 func findings(list []luabind.Finding) []finding {

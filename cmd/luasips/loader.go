@@ -10,6 +10,7 @@ import (
 	"github.com/luasips/luasips/engine"
 	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/engine/logs"
+	"github.com/luasips/luasips/engine/transport"
 	"github.com/luasips/luasips/engine/txn"
 	"github.com/luasips/luasips/luabind"
 	"github.com/luasips/luasips/modules"
@@ -57,7 +58,11 @@ func (p *program) Transactions() *txn.Config {
 // first loads the script and binds what it declares.
 func (l *loader) first() error {
 	p, err := l.load(nil, func(p *luabind.Program) error {
-		return l.engine.Bind(netOf(p))
+		n := netOf(p)
+		if wrong := transport.Check(n.Transport); len(wrong) > 0 {
+			return wrong[0]
+		}
+		return l.engine.Bind(n)
 	})
 	if err != nil {
 		return err

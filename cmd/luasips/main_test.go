@@ -59,6 +59,9 @@ func TestCommandLine(t *testing.T) {
 	broken := write(t, "broken.lua", script(5060, "function route.main(msg\n"))
 	warned := write(t, "warned.lua", script(5060, answering+"function route.b(msg) return \"to $ru\" end\n"))
 	noted := write(t, "noted.lua", script(5060, "config { udp_workers = 4 }\n"+answering))
+	ports := write(t, "ports.lua", "socket \"udp:127.0.0.1:5063-5060\"\nlocal sl = loadmodule \"sl\"\n"+answering)
+	member := write(t, "member.lua", script(5060, "bond(\"b\", { \"tcp:127.0.0.1:5060\" })\n"+answering))
+	alias := write(t, "alias.lua", script(5060, "alias \"xyz:example.com\"\n"+answering))
 	nobody := filepath.Join(t.TempDir(), "none.sock")
 	tests := []struct {
 		name string
@@ -78,6 +81,12 @@ func TestCommandLine(t *testing.T) {
 		{"check of a warning", []string{"check", warned}, 1, "warned.lua:4:34: warning: \"$ru\" is not expanded here"},
 		{"check of a note", []string{"check", noted}, 0, "noted.lua:3:1: note: config udp_workers is taken without effect"},
 		{"check gives the severity", []string{"check", bad}, 1, ": error: module sl has no function"},
+		{"check of a socket", []string{"check", ports}, 1, "ports.lua:1: error: socket udp:127.0.0.1:5063-5060: port range must run"},
+		{"check of a bond", []string{"check", member}, 1, "member.lua:3: error: bond b: member \"tcp:127.0.0.1:5060\" is no socket"},
+		{"check of an alias", []string{"check", alias}, 1, "alias.lua:3: error: alias xyz:example.com: port"},
+		{"run with a wrong socket", []string{"run", "-f", ports, "--no-control"}, exitConfig, "luasips: ports.lua:1: socket udp:127.0.0.1:5063-5060: port range must run"},
+		{"run with a wrong bond", []string{"run", "-f", member, "--no-control"}, exitConfig, "luasips: member.lua:3: bond b: member"},
+		{"run with a wrong alias", []string{"run", "-f", alias, "--no-control"}, exitConfig, "luasips: alias.lua:3: alias xyz:example.com: port"},
 		{"check of no file", []string{"check", nobody}, 1, "none.sock"},
 		{"run of a broken script", []string{"run", "-f", broken, "--no-control"}, exitConfig, "broken.lua:"},
 		{"run of no file", []string{"run", "-f", nobody, "--no-control"}, exitConfig, "none.sock"},

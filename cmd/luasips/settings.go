@@ -87,7 +87,7 @@ func netOf(p *luabind.Program) engine.Net {
 		t.Bonds = append(t.Bonds, transport.BondSpec{Name: b.Name, Members: b.Members, Strict: b.Strict, Where: b.Where})
 	}
 	for _, a := range p.Aliases() {
-		t.Aliases = append(t.Aliases, a.Name)
+		t.Aliases, t.AliasesWhere = append(t.Aliases, a.Name), append(t.AliasesWhere, a.Where)
 	}
 	return engine.Net{Transport: t, MaxParked: int(s.num("max_parked", 0)), Overload: s.millis("overload_delay"), Resolver: resolverOf(s)}
 }

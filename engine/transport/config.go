@@ -66,6 +66,9 @@ type Config struct {
 	Bonds   []BondSpec
 	// Aliases are further names that are ours: [proto:]host[:port].
 	Aliases []string
+	// AliasesWhere are the file:line of the declarations of Aliases, for errors;
+	// it may be shorter.
+	AliasesWhere []string
 	// AutoAliases adds the names that reverse DNS gives our addresses.
 	AutoAliases bool
 	// Limits bound messages on streams. Zero takes sip.DefaultLimits.
