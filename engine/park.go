@@ -68,7 +68,7 @@ func (w *Worker) comeBack(c *api.Ctx, r *runner) {
 		w.mu.Unlock()
 		<-p.ready
 	}
-	w.hold(r)
+	w.take(r)
 	w.now = w.clock()
 	w.parked--
 	w.counters.Parked.Add(-1)

@@ -162,7 +162,7 @@ func (w *Worker) servant() {
 // drain runs events until the inbox is empty and gives the token away; the
 // caller holds it. Output goes out before the token does.
 func (w *Worker) drain(r *runner) {
-	w.hold(r)
+	w.take(r)
 	start := time.Now()
 	queued := start // since when there may be output in the outbox
 	w.now = start
@@ -211,8 +211,8 @@ func (w *Worker) drain(r *runner) {
 	}
 }
 
-// hold tells the pulse who has the token.
-func (w *Worker) hold(r *runner) {
+// take tells the pulse who has the token.
+func (w *Worker) take(r *runner) {
 	w.holding.Store(r)
 	if !w.worked.Load() {
 		w.worked.Store(true)

@@ -2,6 +2,7 @@ package luabind
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -436,6 +437,9 @@ func (c *checker) member(e *ast.AttrGetExpr) {
 			return SeverityError, c.p.noRoute(path)
 		})
 		return
+	case constant && c.library(e.Object) != "":
+		c.libraryUse(c.library(e.Object), key.Value, e.Line())
+		return
 	case constant:
 		if m, path := c.modulePath(e); m != nil {
 			if !m.hasMember(path) {
@@ -448,6 +452,29 @@ func (c *checker) member(e *ast.AttrGetExpr) {
 	if !constant {
 		c.expr(e.Key)
 	}
+}
+
+// library is "re", "bit" and so on when e is that table of the language.
+func (c *checker) library(e ast.Expr) string {
+	id, ok := e.(*ast.IdentExpr)
+	if !ok || !slices.Contains(libraries, id.Value) {
+		return ""
+	}
+	if _, shadowed := c.lookup(id.Value); shadowed {
+		return ""
+	}
+	return id.Value
+}
+
+// libraryUse finds a name that the library does not have.
+func (c *checker) libraryUse(library, name string, line int) {
+	c.later(line, func() (Severity, string) {
+		t, ok := c.p.states[0].base.G.Global.RawGetString(library).(*lua.LTable)
+		if !ok || t.RawGetString(name) != lua.LNil {
+			return 0, ""
+		}
+		return SeverityError, notInLibrary(library, name, t)
+	})
 }
 
 // isRouteTable tells whether e is route, branch_route and so on.

@@ -64,9 +64,18 @@ func (c *checker) numberField(e ast.Expr, text func(name string) string) {
 // call checks one call.
 func (c *checker) call(e *ast.FuncCallExpr) {
 	if e.Func == nil { // a method
+		if l := c.library(e.Receiver); l != "" {
+			c.libraryUse(l, e.Method, e.Line())
+		}
+		if c.isMsg(e.Receiver) {
+			c.methodCall(e)
+		}
 		c.expr(e.Receiver)
 		c.exprs(e.Args)
 		return
+	}
+	if a, ok := e.Func.(*ast.AttrGetExpr); ok && c.isMsg(a.Object) {
+		c.fieldCall(a)
 	}
 	path := exprPath(e.Func)
 	if c.fn != nil && strings.HasPrefix(path, "route.") {
@@ -92,6 +101,49 @@ func (c *checker) call(e *ast.FuncCallExpr) {
 	if b := m.find(name); b != nil {
 		c.moduleCall(b, e)
 	}
+}
+
+// methodCall finds msg:NAME(...) where NAME is no method.
+func (c *checker) methodCall(e *ast.FuncCallExpr) {
+	name := e.Method
+	c.later(e.Line(), func() (Severity, string) {
+		methods := c.p.states[0].mts.msgMethods
+		switch {
+		case methods[name] != nil:
+			return 0, ""
+		case c.p.fields.byName[name] != nil:
+			return SeverityError, noMethod(c.p.fields.byName[name])
+		}
+		return SeverityError, fmt.Sprintf("msg has no method %q%s", name, didYouMean(name, sortedKeys(methods)))
+	})
+}
+
+// fieldCall finds msg.NAME(...): a field is no function, and a method is called
+// with a colon.
+func (c *checker) fieldCall(a *ast.AttrGetExpr) {
+	key, ok := a.Key.(*ast.StringExpr)
+	if !ok {
+		return
+	}
+	name := key.Value
+	c.later(a.Line(), func() (Severity, string) {
+		switch {
+		case c.p.states[0].mts.msgMethods[name] != nil:
+			return SeverityError, fmt.Sprintf("msg.%s is a method, which is called with a colon: msg:%s(...)", name, name)
+		case c.p.fields.byName[name] != nil:
+			return SeverityError, noMethod(c.p.fields.byName[name])
+		}
+		return 0, ""
+	})
+}
+
+// noMethod is the error for a field that is called.
+func noMethod(f *fieldDef) string {
+	read := "msg." + f.name
+	if f.own != nil && f.own.indexed || f.decl != nil && f.decl.GetKey != nil {
+		read += "[\"NAME\"]"
+	}
+	return fmt.Sprintf("msg.%s is a field, not a function: read %s", f.name, read)
 }
 
 // globalCall checks xlog, timer_route and the like.

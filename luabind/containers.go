@@ -1,6 +1,8 @@
 package luabind
 
 import (
+	"fmt"
+
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/luasips/luasips/engine/api"
@@ -10,12 +12,12 @@ import (
 
 // ownFields are the fields of msg that belong to the language itself.
 var ownFields = map[string]ownField{
-	"hdr":       {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxHdr, m.r.st.mts.hdr) }},
-	"avp":       {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxAvp, m.r.st.mts.avp) }},
-	"flags":     {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxFlags, m.r.st.mts.flags) }},
-	"bflags":    {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxBflags, m.r.st.mts.bflags) }},
-	"branch":    {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxBranch, m.r.st.mts.branchList) }},
-	"tm_branch": {get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxTmBranch, m.r.st.mts.tmBranchList) }},
+	"hdr":       {indexed: true, get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxHdr, m.r.st.mts.hdr) }},
+	"avp":       {indexed: true, get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxAvp, m.r.st.mts.avp) }},
+	"flags":     {indexed: true, get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxFlags, m.r.st.mts.flags) }},
+	"bflags":    {indexed: true, get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxBflags, m.r.st.mts.bflags) }},
+	"branch":    {indexed: true, get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxBranch, m.r.st.mts.branchList) }},
+	"tm_branch": {indexed: true, get: func(_ *lua.LState, m *msgObj) lua.LValue { return container(m, boxTmBranch, m.r.st.mts.tmBranchList) }},
 	"orig":      {get: func(_ *lua.LState, m *msgObj) lua.LValue { return m.other(subOrig) }},
 	"request":   {get: func(_ *lua.LState, m *msgObj) lua.LValue { return m.other(subRequest) }},
 	"reply":     {get: func(_ *lua.LState, m *msgObj) lua.LValue { return m.other(subReply) }},
@@ -110,6 +112,11 @@ func setBody(L *lua.LState, m *msgObj, v lua.LValue) {
 	case *lua.LNilType:
 		m.c.Msg.Remove([]byte("Content-Type"))
 	case *lua.LTable:
+		v.ForEach(func(k, _ lua.LValue) {
+			if name := k.String(); name != "type" && name != "data" {
+				L.RaiseError("msg.body has no part %q%s", name, didYouMean(name, []string{"type", "data"}))
+			}
+		})
 		d, ok := v.RawGetString("data").(lua.LString)
 		if !ok {
 			L.RaiseError("msg.body takes {type =, data =}, both strings")
@@ -182,7 +189,7 @@ func hdrNewIndex(L *lua.LState) int {
 		m.c.Msg.Remove([]byte(name))
 		return 0
 	}
-	if err := m.c.Msg.Set([]byte(name), []byte(textOf(L, v, "msg.hdr."+name))); err != nil {
+	if err := m.c.Msg.Set([]byte(name), []byte(textOf(L, v, fmt.Sprintf("msg.hdr[%q]", name)))); err != nil {
 		L.RaiseError("msg.hdr[%q]: %s", name, err.Error())
 	}
 	return 0

@@ -133,7 +133,35 @@ func (st *State) openGlobals() {
 	st.openBit()
 	st.openJSON()
 	st.openShared()
+	for _, name := range libraries {
+		st.strictLibrary(name, g.RawGetString(name).(*lua.LTable))
+	}
 	st.strictGlobals(g)
+}
+
+// libraries are the language's own tables of functions.
+var libraries = []string{"re", "bit", "json", "shared"}
+
+// strictLibrary makes reading a name that the library does not have an error.
+func (st *State) strictLibrary(name string, t *lua.LTable) {
+	mt := st.base.NewTable()
+	st.set(mt, "__index", func(L *lua.LState) int {
+		L.RaiseError("%s", notInLibrary(name, L.Get(2).String(), t))
+		return 0
+	})
+	mt.RawSetString("__metatable", lua.LString(name))
+	t.Metatable = mt
+}
+
+// notInLibrary is the error for a name that a library does not have.
+func notInLibrary(library, name string, t *lua.LTable) string {
+	var names []string
+	t.ForEach(func(k, _ lua.LValue) { names = append(names, k.String()) })
+	text := fmt.Sprintf("%s has no function %q", library, name)
+	if best := closest(name, names); best != "" {
+		text += "; did you mean " + library + "." + best + "?"
+	}
+	return text
 }
 
 // strictGlobals makes reading an undefined global an error, and making a new
@@ -200,6 +228,10 @@ func (st *State) makeMetatables() {
 			}
 		}
 		st.set(t, "__newindex", newindex)
+		st.set(t, "__call", func(L *lua.LState) int {
+			L.RaiseError("%s is no function; it is read by index: %s[\"NAME\"]", name, name)
+			return 0
+		})
 		t.RawSetString("__metatable", lua.LString(name))
 		return t
 	}

@@ -65,6 +65,8 @@ type fieldDef struct {
 type ownField struct {
 	get func(L *lua.LState, m *msgObj) lua.LValue
 	set func(L *lua.LState, m *msgObj, v lua.LValue)
+	// indexed tells that it is read by name or number.
+	indexed bool
 }
 
 // fieldTable is every field of the program's messages.
@@ -120,7 +122,7 @@ func newMsg(r *run) *msgObj {
 func checkMsg(L *lua.LState) *msgObj {
 	u, ok := L.Get(1).(*lua.LUserData)
 	if !ok {
-		L.RaiseError("msg is needed, got %s", article(luaType(L.Get(1))))
+		L.RaiseError("msg is needed, got %s; a method is called with a colon, as in msg:headers(\"Via\")", article(luaType(L.Get(1))))
 	}
 	m, ok := u.Value.(*msgObj)
 	if !ok {

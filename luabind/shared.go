@@ -198,7 +198,14 @@ func sharedSet(L *lua.LState) int {
 // there begins at 0, and ttl is for that.
 func sharedIncr(L *lua.LState) int {
 	r, sh, key := sharedArgs(L, "incr")
-	by := float64(L.OptNumber(3, 1))
+	by := 1.0
+	if v := L.Get(3); v != lua.LNil {
+		n, ok := looseNumber(v)
+		if !ok {
+			L.RaiseError("shared:incr: argument 2 \"by\" must be a number, got %s", showValue(v))
+		}
+		by = n
+	}
 	ttl, now := sharedTTL(L, "incr", 4), r.c.Host.Now()
 	sh.mu.Lock()
 	n, err := sh.incr(key, by, ttl, now)

@@ -63,8 +63,31 @@ func (s *source) naming(line int, text string) (string, string) {
 			text = "attempt to index a " + kind + " value (" + obj + ") with key '" + key + "'"
 		}
 		return text, key
+	case strings.HasPrefix(text, "attempt to concatenate "):
+		value, advice, _ := strings.Cut(text, ";")
+		value, hint := n.named(value, opConcat)
+		return value + ";" + advice, hint
+	case strings.HasPrefix(text, "attempt to compare "):
+		return n.named(text, opCompare)
+	case strings.HasPrefix(text, "cannot perform "):
+		return n.named("attempt to perform arithmetic on "+culprit(text)+" value", opArithmetic)
+	case text == "__unm undefined":
+		return n.named("attempt to perform arithmetic on a value that is no number", opArithmetic)
+	case text == "__len undefined":
+		return n.named("attempt to get the length of a value that has none", opLength)
 	}
 	return text, quotedWord(text)
+}
+
+// culprit is the type that "cannot perform add operation between number and
+// nil" is about.
+func culprit(text string) string {
+	_, types, _ := strings.Cut(text, " between ")
+	a, b, _ := strings.Cut(types, " and ")
+	if a == "number" {
+		a = b
+	}
+	return "a " + a
 }
 
 // quotedWord is a word of the message that may stand in the line.

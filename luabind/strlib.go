@@ -95,7 +95,7 @@ func (r *run) concatSlow(L *lua.LState, n int) int {
 			if lua.LVCanConvToString(left) {
 				bad = acc
 			}
-			L.RaiseError("attempt to concatenate %s value; cat() takes nil as empty", article(luaType(bad)))
+			L.RaiseError("attempt to concatenate a %s value; cat() takes nil as empty", luaType(bad))
 		}
 		L.Push(mf)
 		L.Push(left)

@@ -125,18 +125,21 @@ func weave(stmts []ast.Stmt) {
 	}}.block(stmts)
 }
 
-func weaveConcat(c *ast.StringConcatOpExpr) ast.Expr {
-	var parts []ast.Expr
-	constant := true
+// concatParts are the operands of a chain of ..
+func concatParts(c *ast.StringConcatOpExpr) (parts []ast.Expr) {
 	for e := ast.Expr(c); ; {
-		if x, ok := e.(*ast.StringConcatOpExpr); ok {
-			parts = append(parts, x.Lhs)
-			e = x.Rhs
-			continue
+		x, ok := e.(*ast.StringConcatOpExpr)
+		if !ok {
+			return append(parts, e)
 		}
-		parts = append(parts, e)
-		break
+		parts = append(parts, x.Lhs)
+		e = x.Rhs
 	}
+}
+
+func weaveConcat(c *ast.StringConcatOpExpr) ast.Expr {
+	parts := concatParts(c)
+	constant := true
 	for i, p := range parts {
 		switch x := p.(type) {
 		case *ast.StringExpr, *ast.NumberExpr:
@@ -209,6 +212,49 @@ type lineNames struct {
 	calls   []string          // names of called expressions
 	hints   []string          // and the word to point at
 	indexed map[string]string // by key: the object's name
+	values  map[string][]operand
+}
+
+// operand is what an operator of a line is applied to, unless it is constant.
+type operand struct{ name, hint string }
+
+// What operands are looked up by.
+const (
+	opArithmetic = "perform arithmetic on"
+	opConcat     = "concatenate"
+	opCompare    = "compare"
+	opLength     = "get the length of"
+)
+
+func (n *lineNames) operands(op string, exprs ...ast.Expr) {
+	for _, e := range exprs {
+		name := exprName(e)
+		if name == "" {
+			continue
+		}
+		p := exprPath(e)
+		if c, ok := e.(*ast.FuncCallExpr); ok {
+			p = exprPath(c.Func) + c.Method
+		}
+		n.values[op] = append(n.values[op], operand{name, p[strings.LastIndexByte(p, '.')+1:]})
+	}
+}
+
+// named adds to an error what its operator was applied to, and gives the word
+// to point at.
+func (n *lineNames) named(text, op string) (string, string) {
+	switch v := n.values[op]; len(v) {
+	case 0:
+		return text, ""
+	case 1:
+		return text + " (" + v[0].name + ")", v[0].hint
+	default:
+		names := make([]string, len(v))
+		for i := range v {
+			names[i] = v[i].name
+		}
+		return text + " (one of " + strings.Join(names, ", ") + ")", v[0].hint
+	}
 }
 
 // namesByLine collects them from a tree before it is woven.
@@ -216,7 +262,7 @@ func namesByLine(stmts []ast.Stmt) map[int]*lineNames {
 	out := map[int]*lineNames{}
 	at := func(line int) *lineNames {
 		if out[line] == nil {
-			out[line] = &lineNames{indexed: map[string]string{}}
+			out[line] = &lineNames{indexed: map[string]string{}, values: map[string][]operand{}}
 		}
 		return out[line]
 	}
@@ -235,6 +281,18 @@ func namesByLine(stmts []ast.Stmt) map[int]*lineNames {
 				if name := exprName(e.Object); name != "" {
 					at(e.Line()).indexed[k.Value] = name
 				}
+			}
+		case *ast.ArithmeticOpExpr:
+			at(e.Line()).operands(opArithmetic, e.Lhs, e.Rhs)
+		case *ast.UnaryMinusOpExpr:
+			at(e.Line()).operands(opArithmetic, e.Expr)
+		case *ast.UnaryLenOpExpr:
+			at(e.Line()).operands(opLength, e.Expr)
+		case *ast.StringConcatOpExpr:
+			at(e.Line()).operands(opConcat, concatParts(e)...)
+		case *ast.RelationalOpExpr:
+			if e.Operator != "==" && e.Operator != "~=" {
+				at(e.Line()).operands(opCompare, e.Lhs, e.Rhs)
 			}
 		}
 		return e

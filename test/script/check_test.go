@@ -1,6 +1,7 @@
 package script_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -33,17 +34,19 @@ func TestCheckFindings(t *testing.T) {
 		{"a global that comes later", request + `helper(msg) end function helper(msg) end`, 0, ""},
 		{"a new global", request + `answer = 42 end`, luabind.SeverityWarning, `a handler cannot make the global "answer"`},
 		{"a global that is there", `answer = 0 ` + request + `answer = 42 end`, 0, ""},
+		{"a name that re does not have", request + `return re.mach("a", "b") end`, luabind.SeverityError, `re has no function "mach"; did you mean re.match?`},
+		{"a name that shared does not have", request + `return shared:gett("a") end`, luabind.SeverityError, `shared has no function "gett"; did you mean shared.get?`},
+		{"a variable named like a library", request + `local json = {} json.x = 1 return json.x end`, 0, ""},
+		{"an indexed field that is called", request + `return msg.hdr("X-Foo") end`, luabind.SeverityError, `msg.hdr is a field, not a function: read msg.hdr["NAME"]`},
+		{"a field that is called", request + `return msg:ru() end`, luabind.SeverityError, "msg.ru is a field, not a function: read msg.ru"},
+		{"a method without its colon", request + `return msg.headers("Via") end`, luabind.SeverityError, "msg.headers is a method, which is called with a colon: msg:headers(...)"},
+		{"a method that msg does not have", request + `return msg:header("Via") end`, luabind.SeverityError, `msg has no method "header"; did you mean headers?`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p, err := luabind.Load(luabind.Options{Path: "main.lua", Modules: all.List(), Workers: 1, CheckOnly: true,
-				FS: fstest.MapFS{"main.lua": &fstest.MapFile{Data: []byte(prelude + tt.script)}}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer p.Abort()
+			findings := findingsOf(t, tt.script)
 			var all []string
-			found := tt.want == "" && len(p.Findings()) == 0
-			for _, f := range p.Findings() {
+			found := tt.want == "" && len(findings) == 0
+			for _, f := range findings {
 				all = append(all, f.Severity.String()+": "+f.String())
 				found = found || tt.want != "" && f.Severity == tt.severity && f.Line == 2 && strings.Contains(f.Text, tt.want)
 			}
@@ -52,4 +55,20 @@ func TestCheckFindings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// findingsOf is what check says of a script behind the prelude.
+func findingsOf(t *testing.T, script string) []luabind.Finding {
+	t.Helper()
+	p, err := luabind.Load(luabind.Options{Path: "main.lua", Modules: all.List(), Workers: 1, CheckOnly: true,
+		FS: fstest.MapFS{"main.lua": &fstest.MapFile{Data: []byte(prelude + script)}}})
+	var le *luabind.Error
+	switch {
+	case errors.As(err, &le):
+		return le.Findings
+	case err != nil:
+		t.Fatal(err)
+	}
+	defer p.Abort()
+	return p.Findings()
 }

@@ -73,6 +73,7 @@ func TestBody(t *testing.T) {
 		{lua: `msg.sdp = "v=0\r\n" return #msg.rb, #msg.sdp`, want: "5|5"},
 		{lua: `return sipmsgops.has_body("application/sdp"), (sipmsgops.has_body("text/plain"))`, want: "true|false"},
 		raises(`msg.body = "x"`, "msg.body takes"),
+		raises(`msg.body = {typ = "text/plain", data = "x"}`, `msg.body has no part \"typ\"; did you mean type?`),
 		raises(`msg.body = {type = "a\r\nb", data = "x"}`, "msg.body"),
 	})
 }
@@ -117,6 +118,17 @@ func TestValues(t *testing.T) {
 		raises(`return idiv(1, 0)`, "division by zero"),
 		raises(`return re.match("a", "a", "x")`, "unknown flag"),
 		raises(`return "a" .. nil`, "concatenate"),
+		raises(`local k = "mach" return re[k]`, `re has no function \"mach\"; did you mean re.match?`),
+		raises(`local k = "bant" return bit[k]`, `bit has no function \"bant\"; did you mean bit.band?`),
+		raises(`local h = msg.hdr return h("X-Foo")`, `msg.hdr is no function; it is read by index: msg.hdr[\"NAME\"]`),
+		raises(`local f = msg.headers return f("X-Foo")`, `a method is called with a colon, as in msg:headers(\"Via\")`),
+		// what an operator was applied to is named
+		raises(`return "sip:" .. msg.tt`, "attempt to concatenate a nil value (field 'tt'); cat() takes nil as empty"),
+		raises(`local n return n + 1`, "attempt to perform arithmetic on a nil value ('n')"),
+		raises(`local n = "x" return msg.cs * n`, "attempt to perform arithmetic on a string value (one of field 'cs', 'n')"),
+		raises(`local n return -n`, "attempt to perform arithmetic on a value that is no number ('n')"),
+		raises(`return #msg.hdr`, "attempt to get the length of a value that has none (field 'hdr')"),
+		raises(`return msg.cs < msg.tt`, "attempt to compare number with nil (one of field 'cs', field 'tt')"),
 	})
 }
 
@@ -173,8 +185,9 @@ func TestShared(t *testing.T) {
 		{lua: `shared:incr("f", 1, 2) cfgutils.sleep(3) return shared:get("f")`, want: "nil"},
 		{lua: `shared:set("b", false) return shared:get("b")`, want: "false"},
 		raises(`shared:set("x", function() end)`, "function"),
+		raises(`shared:incr("n", "many")`, `shared:incr: argument 2 \"by\" must be a number, got the string \"many\"`),
 		raises(`shared:set("s", "x") shared:incr("s")`, "not a number"),
 		raises(`shared.get("x")`, "with a colon"),
-		raises(`shared:nope("x")`, "nope"),
+		raises(`local k = "nope" shared[k](shared, "x")`, `shared has no function \"nope\"`),
 	})
 }
