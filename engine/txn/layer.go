@@ -199,7 +199,7 @@ func (l *Layer) finish(r *running, v api.Verdict) {
 		return
 	}
 	acted := c.Done&(api.ActionReplied|api.ActionProvision|api.ActionRelayed|api.ActionDropped|api.ActionHandled) != 0
-	if !acted && t.state == serverPending {
+	if !acted && t.pendingBranches() == 0 {
 		l.host.Log(c, api.LevelWarn, "script ended without reply, relay or drop", api.Field{Key: "ruri", Value: string(c.Msg.RequestURI())})
 	}
 }

@@ -47,6 +47,8 @@ func TestRequestRouteEnds(t *testing.T) {
 		{"raises after a stateful reply", `tm.t_newtran() tm.t_reply(486, "Busy") ` + raise, "486", false},
 		{"raises after t_newtran", `tm.t_newtran() ` + raise, "500", false},
 		{"pcall catches an error", `local ok = pcall(error, "x") signaling.send_reply(ok and 200 or 480, "Caught")`, "480", false},
+		{"a relay that finds no way", `msg.du = "sip:203.0.113.1;transport=tls" if tm.t_relay() then error("relayed") end`, "", true},
+		{"a transaction and no reply", `tm.t_newtran()`, "", true},
 		{"return ends a function", `signaling.send_reply(480, "One") do return end signaling.send_reply(404, "Two")`, "480", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
