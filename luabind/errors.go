@@ -174,6 +174,9 @@ func (p *Program) errorOf(err error) *Error {
 	// A function of ours that pcall or a coroutine calls itself has no line: the
 	// message begins with the space behind it.
 	e.File, e.Line, e.Text = splitPosition(strings.TrimPrefix(text, " "))
+	if e.Text == "lua callstack overflow" || e.Text == "stack overflow" { // as gopher-lua says it
+		e.Text = fmt.Sprintf("stack overflow: calls are nested more than %d deep (config script_call_depth)", p.limits.depth)
+	}
 	e.Stack = cleanStack(lerr.StackTrace)
 	if e.File == "" {
 		e.File, e.Line = firstFrame(lerr.StackTrace)
@@ -199,6 +202,7 @@ func cleanStack(trace string) string {
 			continue
 		}
 		l = strings.Replace(l, "[G]:", "[Go]:", 1)
+		l = strings.Replace(l, "in function '"+concatName+"'", "in operator '..'", 1)
 		out = append(out, "    "+l)
 	}
 	if len(out) == 0 {
@@ -242,10 +246,10 @@ func describe(v lua.LValue, depth int) string {
 // reportRun counts and logs how a handler ended.
 func (p *Program) reportRun(r *run, err error) {
 	p.proc.errors.Add(1)
-	if r.killed() {
+	e := p.errorOf(err)
+	if r.killed() || strings.HasPrefix(e.Text, "stack overflow: ") {
 		p.proc.budgets.Add(1)
 	}
-	e := p.errorOf(err)
 	e.Stack = strings.ReplaceAll(e.Stack, "in main chunk", "in "+r.name)
 	if r.c.Host == nil {
 		return

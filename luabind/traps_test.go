@@ -83,7 +83,7 @@ func TestNestingIsBounded(t *testing.T) {
 	} {
 		raises(t, body, "nested more than 200 deep")
 	}
-	raises(t, `local function f() return 1 + f() end f()`, "stack overflow")
+	raises(t, `local function f() return 1 + f() end f()`, "stack overflow: calls are nested more than 256 deep (config script_call_depth)")
 	raises(t, `local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k] end local x = t.y`, "overflow")
 }
 
@@ -101,6 +101,18 @@ func TestCPUBudget(t *testing.T) {
 		if d := time.Since(start); d > 2*time.Second {
 			t.Errorf("%s: ended after %v", body, d)
 		}
+	}
+}
+
+// Depth is a budget as the others are; the stack names what people wrote.
+func TestDepthBudget(t *testing.T) {
+	p, e := load(t, "function route.main(msg)\nlocal function f(n)\nreturn 1 + f(n .. \"x\") end\nf(\"\") end")
+	if v := p.Worker(0).Request(ctx(t, e, api.RouteRequest)); v != api.VerdictError || p.Stats().OverBudget != 1 {
+		t.Errorf("verdict %d, %d over budget", v, p.Stats().OverBudget)
+	}
+	_, logs := request(t, wrap(`local s = "x" while true do s = s .. s end`))
+	if !strings.Contains(logs, "in operator '..'") {
+		t.Error(logs)
 	}
 }
 

@@ -65,9 +65,11 @@ func (p *proxy) stats() map[string]any {
 		errs += c.ScriptErrors.Load()
 		parked += c.Parked.Load()
 	}
+	lua := p.loader.stats()
 	return map[string]any{
 		"core:rcv_requests": req, "core:rcv_replies": resp, "core:bad_msgs": bad, "core:overload": over,
 		"core:queue_full": full, "core:parks": parks, "core:parked": parked, "core:script_errors": errs,
+		"core:script_over_budget": lua.OverBudget, "core:script_panics": lua.Panics,
 		"tm:inuse_transactions": p.engine.Live(), "core:generations": p.engine.Generations(),
 	}
 }

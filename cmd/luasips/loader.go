@@ -124,6 +124,13 @@ func (l *loader) load(previous *luabind.Program, bind func(*luabind.Program) err
 	return p, nil
 }
 
+// stats are the scripts' counters since the proxy began.
+func (l *loader) stats() luabind.Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current.Stats()
+}
+
 // logFindings writes what loading found and did not refuse.
 func (l *loader) logFindings(found []luabind.Finding) {
 	for _, f := range found {

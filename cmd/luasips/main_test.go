@@ -183,7 +183,7 @@ func TestRunReloadStop(t *testing.T) {
 	if code, _, errs := luasips(t, "mi", "log_level", "loud", "--control", control); code != 1 || !strings.Contains(errs, "alert, crit") {
 		t.Errorf("log_level of no level: exit %d: %s", code, errs)
 	}
-	if code, out, _ := luasips(t, "mi", "stats", "--control", control); code != 0 || !strings.Contains(out, "core:rcv_requests") {
+	if code, out, _ := luasips(t, "mi", "stats", "--control", control); code != 0 || !strings.Contains(out, "core:rcv_requests") || !strings.Contains(out, "core:script_over_budget") {
 		t.Errorf("stats: exit %d: %s", code, out)
 	}
 	if code, _, errs := luasips(t, "run", "-f", file, "--control", control); code != exitUnavailable || !strings.Contains(errs, "--control") {
