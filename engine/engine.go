@@ -332,6 +332,15 @@ func (e *Engine) Resolver() api.Resolver { return e.resolver }
 // Log writes a record that belongs to no message.
 func (e *Engine) Log(level api.Level, msg string, fields ...api.Field) { e.log(level, msg, fields...) }
 
+// LogScript writes a record of the script's top level, which has a place and a
+// generation but no message; force writes it whatever the level is.
+func (e *Engine) LogScript(level api.Level, force bool, where string, generation uint64, msg string, fields ...api.Field) {
+	if e.log_ == nil {
+		return
+	}
+	e.log_.Write(logs.Record{Level: level, Force: force, Component: "script", Where: where, Generation: generation, Msg: msg, Fields: fields})
+}
+
 // log writes a record of the engine's own. It is called where a fault of ours
 // has been caught, so one in logging ends here: no token is lost to it.
 func (e *Engine) log(level api.Level, msg string, fields ...api.Field) {

@@ -293,7 +293,7 @@ func (h genHost) ReadFile(path string) ([]byte, error) {
 func (st *State) runTop(main *source) error {
 	r := st.newRun()
 	r.top = true
-	c := &api.Ctx{Host: topHost{st.prog}, Branch: -1, State: &api.State{}, Target: &api.Target{}}
+	c := &api.Ctx{Host: topHost{st.prog, st.worker}, Branch: -1, State: &api.State{}, Target: &api.Target{}}
 	r.begin(c, "top level")
 	st.prog.proc.dog.rouse()
 	st.main = r

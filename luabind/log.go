@@ -45,12 +45,8 @@ func (r *run) logs(level api.Level) bool {
 	return !ok || h.LogEnabled(level)
 }
 
-// log writes one record of the script's. The host asks the run for its place;
-// at the top level, where there is no host, it is a field.
+// log writes one record of the script's. The host asks the run for its place.
 func (r *run) log(L *lua.LState, level api.Level, text string, fields []api.Field) {
-	if r.top {
-		fields = append(fields, api.Field{Key: "at", Value: position(L)})
-	}
 	r.at = L
 	r.c.Host.Log(r.c, level, text, fields...)
 	r.at = nil

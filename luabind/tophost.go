@@ -9,11 +9,22 @@ import (
 )
 
 // topHost is the Host of the top level: there is no message and no network.
-type topHost struct{ p *Program }
+type topHost struct {
+	p      *Program
+	worker int
+}
+
+// scriptLog is implemented by an Env that tells records of the script from the
+// engine's.
+type scriptLog interface {
+	// LogScript writes a record of generation's script at where ("file:line");
+	// force writes it whatever the log's level is.
+	LogScript(level api.Level, force bool, where string, generation uint64, msg string, fields ...api.Field)
+}
 
 var errTopLevel = errors.New("there is no message at the top level")
 
-func (h topHost) Worker() int { return 0 }
+func (h topHost) Worker() int { return h.worker }
 
 func (h topHost) Now() time.Time {
 	if h.p.opt.Env == nil {
@@ -49,9 +60,9 @@ func (h topHost) CloseFlow(api.Flow) bool                        { return false 
 func (h topHost) FlowTo(string) api.Flow                         { return 0 }
 func (h topHost) FlagName(int, bool) string                      { return "" }
 func (h topHost) Setting(name string) any                        { return h.p.setting(name) }
-func (h topHost) Sockets() []*api.Socket                         { return genHost(h).Sockets() }
+func (h topHost) Sockets() []*api.Socket                         { return genHost{h.p}.Sockets() }
 func (h topHost) FlagBit(name string, branch bool) (int, error) {
-	return genHost(h).FlagBit(name, branch)
+	return genHost{h.p}.FlagBit(name, branch)
 }
 
 func (h topHost) StatelessReply(*api.Ctx, int, string, *api.ReplyOptions) error { return errTopLevel }
@@ -63,8 +74,21 @@ func (h topHost) Resolver() api.Resolver {
 	return h.p.opt.Env.Resolver()
 }
 
-func (h topHost) Log(_ *api.Ctx, level api.Level, msg string, fields ...api.Field) {
-	genHost(h).Log(level, msg, fields...)
+// Log writes what the top level says, once and not for each worker, by the
+// level that the script has set so far: the log has that of the version before.
+func (h topHost) Log(c *api.Ctx, level api.Level, msg string, fields ...api.Field) {
+	if h.worker != 0 {
+		return
+	}
+	r, ok := c.Data.(*run)
+	l, ok2 := h.p.opt.Env.(scriptLog)
+	if !ok || !ok2 {
+		genHost{h.p}.Log(level, msg, fields...)
+		return
+	}
+	word, _ := r.st.decl.settings["log_level"].(string)
+	own, set := parseLevel(word)
+	l.LogScript(level, set && level <= own, r.Position(), h.p.id, msg, fields...)
 }
 
 func (h topHost) RaiseEvent(name string, params map[string]any) {

@@ -106,11 +106,11 @@ func TestCPUBudget(t *testing.T) {
 
 // Depth is a budget as the others are; the stack names what people wrote.
 func TestDepthBudget(t *testing.T) {
-	p, e := load(t, "function route.main(msg)\nlocal function f(n)\nreturn 1 + f(n .. \"x\") end\nf(\"\") end")
+	p, e := load(t, "config { script_cpu_ms = 5000 }\nfunction route.main(msg)\nlocal function f(n)\nreturn 1 + f(n .. \"x\") end\nf(\"\") end")
 	if v := p.Worker(0).Request(ctx(t, e, api.RouteRequest)); v != api.VerdictError || p.Stats().OverBudget != 1 {
 		t.Errorf("verdict %d, %d over budget", v, p.Stats().OverBudget)
 	}
-	_, logs := request(t, wrap(`local s = "x" while true do s = s .. s end`))
+	_, logs := request(t, `config { script_cpu_ms = 5000 } function route.main(msg) local s = "x" while true do s = s .. s end end`)
 	if !strings.Contains(logs, "in operator '..'") {
 		t.Error(logs)
 	}

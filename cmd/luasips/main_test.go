@@ -142,7 +142,7 @@ func TestBusyPort(t *testing.T) {
 // and by signals.
 func TestRunReloadStop(t *testing.T) {
 	port := freePort(t)
-	file := write(t, "s.lua", script(port, answering))
+	file := write(t, "s.lua", script(port, "config { log_level = \"info\" } log.info(\"first words\") "+answering))
 	control := filepath.Join(t.TempDir(), "c.sock")
 	type end struct {
 		code int
@@ -196,7 +196,7 @@ func TestRunReloadStop(t *testing.T) {
 	if n := strings.Count(e.log, "changes with a restart only"); n != 1 || !strings.Contains(e.log, `"msg":"config tos changes with a restart only"`) {
 		t.Errorf("%d times told what a reload cannot change, want once, for tos\n%s", n, e.log)
 	}
-	if e.code != 0 || !strings.Contains(e.log, `"reload refused"`) || !strings.Contains(e.log, `"where":"s.lua:3"`) {
+	if e.code != 0 || !strings.Contains(e.log, `"first words"`) || !strings.Contains(e.log, `"reload refused"`) || !strings.Contains(e.log, `"where":"s.lua:3"`) {
 		t.Errorf("run: exit %d\n%s", e.code, e.log)
 	}
 }

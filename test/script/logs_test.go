@@ -113,3 +113,20 @@ func TestWrongPlace(t *testing.T) {
 		})
 	}
 }
+
+// What the top level logs is written once, whatever the number of workers, by
+// the level that the script itself sets, with its place and generation.
+func TestTopLevelLogs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		p := startWith(t, enginetest.Options{Workers: 3}, map[string]string{"main.lua": prelude + `
+config { log_level = "info" }
+log.info("loading", { n = 1 })
+
+xlog("L_INFO", "by xlog")`})
+		holds(t, p.record("loading"), map[string]any{"level": "info", "component": "script", "where": "main.lua:4", "generation": 1.0, "n": 1.0})
+		holds(t, p.record("by xlog"), map[string]any{"level": "info", "where": "main.lua:6"})
+		if n := strings.Count(p.Log(), `"loading"`); n != 1 {
+			t.Errorf("written %d times", n)
+		}
+	})
+}
