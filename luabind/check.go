@@ -26,13 +26,15 @@ type local struct {
 	mod  *moduleRec // a module's table
 	msg  bool       // a handler's message
 	file bool       // declared at the file's top level
+	fn   string     // the helper function that it is, as function.name says
 }
 
 // function is a handler of the script, or a function in one.
 type function struct {
-	route string // "route.relay"; "" for others
+	name  string // "route.relay", or a helper's "name" or "file:name"; "" for others
+	route bool   // it stands in a route table
 	kinds api.Route
-	calls []string // routes it calls
+	calls []string // names of functions that it calls
 	outer *function
 }
 
@@ -61,12 +63,13 @@ func (p *Program) checkUses() {
 	p.uses, p.functions = nil, nil
 }
 
-// spreadKinds gives request routes that others call the kinds of their callers.
+// spreadKinds gives helpers and request routes that others call the kinds of
+// their callers.
 func (p *Program) spreadKinds() {
 	byName := map[string]*function{}
 	for _, f := range p.functions {
-		if f.route != "" {
-			byName[f.route] = f
+		if f.name != "" {
+			byName[f.name] = f
 		}
 	}
 	if f := byName["route.main"]; f != nil {
@@ -76,7 +79,8 @@ func (p *Program) spreadKinds() {
 		changed = false
 		for _, f := range p.functions {
 			for _, name := range f.calls {
-				if g := byName[name]; g != nil && strings.HasPrefix(name, "route.") && g.kinds|f.kinds != g.kinds {
+				g := byName[name]
+				if g != nil && (!g.route || strings.HasPrefix(name, "route.")) && g.kinds|f.kinds != g.kinds {
 					g.kinds |= f.kinds
 					changed = true
 				}
@@ -191,9 +195,14 @@ func (c *checker) stmt(s ast.Stmt) {
 }
 
 func (c *checker) localAssign(s *ast.LocalAssignStmt) {
-	recursive := len(s.Names) == 1 && len(s.Exprs) == 1
-	if _, ok := firstFunction(s.Exprs); ok && recursive {
-		c.declare(s.Names[0], local{})
+	if f, ok := firstFunction(s.Exprs); ok && len(s.Names) == 1 && len(s.Exprs) == 1 {
+		fn := &function{}
+		if c.fn == nil && len(c.scopes) == 1 {
+			fn.name = c.src.name + ":" + s.Names[0]
+		}
+		c.declare(s.Names[0], local{fn: fn.name}) // it may call itself
+		c.function(f, fn, false)
+		return
 	}
 	c.exprs(s.Exprs)
 	for i, n := range s.Names {
@@ -229,16 +238,41 @@ func (c *checker) assign(s *ast.AssignStmt) {
 	c.exprs(s.Rhs)
 }
 
-// assignMember finds MODULE.NAME = VALUE where NAME is no variable.
+// assignMember finds MODULE.NAME = VALUE where NAME is no variable, and tables
+// of the file that other workers will not see written.
 func (c *checker) assignMember(l ast.Expr) {
-	a, ok := l.(*ast.AttrGetExpr)
+	if a, ok := l.(*ast.AttrGetExpr); ok {
+		c.moduleMember(a)
+		c.tableWrite(a.Object, l.Line())
+	}
+}
+
+// tableWrite finds writing into a table of the file or a global one where one
+// worker alone runs.
+func (c *checker) tableWrite(e ast.Expr, line int) {
+	for {
+		a, ok := e.(*ast.AttrGetExpr)
+		if !ok {
+			break
+		}
+		e = a.Object
+	}
+	id, ok := e.(*ast.IdentExpr)
 	if !ok {
 		return
 	}
+	l, known := c.lookup(id.Value)
+	if known && !l.msg && l.mod == nil && l.file || !known && reservedName(id.Value) == "" {
+		c.oneWorker(id.Value, line)
+	}
+}
+
+// moduleMember finds MODULE.NAME = VALUE where NAME is no variable.
+func (c *checker) moduleMember(a *ast.AttrGetExpr) {
 	for _, e := range []ast.Expr{a, a.Object} { // the variable, or a key of it
 		if m, path := c.modulePath(e); m != nil && path != "" {
 			if v := m.variable(path); m.hasMember(path) && (v == nil || v.Set == nil && v.SetKey == nil) {
-				c.find(l.Line(), SeverityError, "%s.%s cannot be assigned: the table of a module is read-only", m.decl.Name, path)
+				c.find(a.Line(), SeverityError, "%s.%s cannot be assigned: the table of a module is read-only", m.decl.Name, path)
 			}
 			return
 		}
@@ -255,11 +289,18 @@ func (c *checker) assignName(id *ast.IdentExpr) {
 		}
 		c.globalUse(id.Value, id.Line(), func(st *State) string { return newGlobal(id.Value) })
 	}
-	if c.fn == nil || known && !l.file {
+	if !known || l.file {
+		c.oneWorker(id.Value, id.Line())
+	}
+}
+
+// oneWorker finds writing the variable where one worker alone runs.
+func (c *checker) oneWorker(name string, line int) {
+	if c.fn == nil {
 		return
 	}
 	if k := c.kindsOf() & (api.RouteTimer | api.RouteStartup | api.RouteEvent); k != 0 {
-		c.find(id.Line(), SeverityWarning, "%q is written in %s %s route, which runs in one worker: others do not see it; shared:set keeps what all see", id.Value,
+		c.find(line, SeverityWarning, "%q is written in %s %s route, which runs in one worker: others do not see it; shared:set keeps what all see", name,
 			map[bool]string{true: "an", false: "a"}[k == api.RouteEvent], k)
 	}
 }
@@ -316,13 +357,19 @@ func (c *checker) handler(path string, f *ast.FunctionExpr, line int) {
 	fn := &function{}
 	for _, t := range routeTables {
 		if t.name == table && path != table {
-			fn.route, fn.kinds = path, t.kind
+			fn.name, fn.route, fn.kinds = path, true, t.kind
 			if t.kind == api.RouteRequest {
 				fn.kinds = 0 // known when its callers are
 			}
 		}
 	}
-	if fn.route != "" {
+	if id, known := c.lookup(path); !fn.route && c.fn == nil && table == path && (!known || id.fn != "") {
+		fn.name = path
+		if known {
+			fn.name = id.fn
+		}
+	}
+	if fn.route {
 		place := fmt.Sprintf("%s:%d", c.src.name, line)
 		if first := c.p.declaredAt[path]; first != "" {
 			c.find(line, SeverityError, "%s was declared at %s already", path, first)
@@ -330,7 +377,17 @@ func (c *checker) handler(path string, f *ast.FunctionExpr, line int) {
 			c.p.declaredAt[path] = place
 		}
 	}
-	c.function(f, fn, fn.route != "")
+	c.function(f, fn, fn.route)
+}
+
+// owner is the named function or the handler that the code being walked belongs
+// to: what an anonymous one in it calls counts as its own.
+func (c *checker) owner() *function {
+	fn := c.fn
+	for fn.kinds == 0 && fn.name == "" && fn.outer != nil {
+		fn = fn.outer
+	}
+	return fn
 }
 
 // function walks a body; the first parameter of a handler is its message.

@@ -78,14 +78,15 @@ func (c *checker) call(e *ast.FuncCallExpr) {
 		c.fieldCall(a)
 	}
 	path := exprPath(e.Func)
-	if c.fn != nil && strings.HasPrefix(path, "route.") {
-		c.fn.calls = append(c.fn.calls, path)
-	}
+	c.calls(path)
 	if id, ok := e.Func.(*ast.IdentExpr); ok {
 		if _, known := c.lookup(id.Value); !known {
 			c.globalCall(id.Value, e)
 			return
 		}
+	}
+	if (path == "table.insert" || path == "table.remove" || path == "table.sort") && len(e.Args) > 0 {
+		c.tableWrite(e.Args[0], e.Line())
 	}
 	if _, shadowed := c.lookup("re"); !shadowed && strings.HasPrefix(path, "re.") {
 		c.patternCall(strings.TrimPrefix(path, "re."), e)
@@ -97,9 +98,37 @@ func (c *checker) call(e *ast.FuncCallExpr) {
 		return
 	}
 	c.expr(e.Func)
-	c.exprs(e.Args)
-	if b := m.find(name); b != nil {
-		c.moduleCall(b, e)
+	b := m.find(name)
+	if b == nil {
+		c.exprs(e.Args)
+		return
+	}
+	c.armed(b, e.Args)
+	c.moduleCall(b, e)
+}
+
+// calls notes that the code being walked calls a route or a helper.
+func (c *checker) calls(path string) {
+	if c.fn == nil || path == "" {
+		return
+	}
+	if l, known := c.lookup(path); known {
+		path = l.fn
+	}
+	f := c.owner()
+	f.calls = append(f.calls, path)
+}
+
+// armed walks arguments; a function where a route is taken is a handler of that
+// type.
+func (c *checker) armed(b *binding, args []ast.Expr) {
+	for i, a := range args {
+		f, ok := a.(*ast.FunctionExpr)
+		if ok && i < len(b.fn.Args) && b.fn.Args[i].Route != 0 {
+			c.function(f, &function{kinds: b.fn.Args[i].Route}, true)
+			continue
+		}
+		c.expr(a)
 	}
 }
 
@@ -153,6 +182,14 @@ func (c *checker) globalCall(name string, e *ast.FuncCallExpr) {
 	case "xlog":
 		c.xlogCall(e)
 		return
+	case "launch":
+		if len(e.Args) > 0 {
+			if f, ok := e.Args[0].(*ast.FunctionExpr); ok {
+				c.function(f, &function{kinds: api.RouteLaunch}, false)
+				c.exprs(e.Args[1:])
+				return
+			}
+		}
 	case "timer_route":
 		if len(e.Args) == 3 {
 			if f, ok := e.Args[2].(*ast.FunctionExpr); ok {
@@ -253,10 +290,7 @@ func (c *checker) place(b *binding, e *ast.FuncCallExpr) {
 		}
 		return
 	}
-	fn := c.fn
-	for fn.kinds == 0 && fn.route == "" && fn.outer != nil {
-		fn = fn.outer
-	}
+	fn := c.owner()
 	c.later(e.Line(), func() (Severity, string) {
 		switch {
 		case fn.kinds != 0 && fn.kinds&b.routes == 0:
