@@ -15,6 +15,7 @@ type scanner struct {
 	lineStart int
 	file      string
 	findings  []Finding
+	broken    bool // a string or comment has no end
 
 	blocks  []block
 	suspect *block // first block whose end stands elsewhere than it
@@ -86,6 +87,8 @@ func (s *scanner) long(level int) {
 	stop := len(s.src)
 	if i >= 0 {
 		stop = s.pos + i + len(end)
+	} else {
+		s.unfinished(s.pos, "a string or comment in long brackets has no end: "+end+" is missing")
 	}
 	for s.pos < stop {
 		if s.src[s.pos] == '\n' {
@@ -109,7 +112,13 @@ func (s *scanner) comment() {
 	}
 }
 
+func (s *scanner) unfinished(pos int, text string) {
+	s.find(pos, text)
+	s.broken = true
+}
+
 func (s *scanner) quoted(q byte) {
+	start := s.pos
 	s.pos++
 	for s.pos < len(s.src) {
 		switch c := s.src[s.pos]; c {
@@ -117,13 +126,15 @@ func (s *scanner) quoted(q byte) {
 			s.pos++
 			return
 		case '\n':
-			return // the parser tells of it
+			s.unfinished(start, "the string has no end in this line: "+string(q)+" is missing")
+			return
 		case '\\':
 			s.escape()
 		default:
 			s.pos++
 		}
 	}
+	s.unfinished(start, "the string has no end: "+string(q)+" is missing")
 }
 
 func (s *scanner) escape() {

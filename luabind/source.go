@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	lua "github.com/yuin/gopher-lua"
@@ -205,7 +206,9 @@ func (p *Program) compileText(name string, b []byte) *source {
 	}
 	tree, err := parse.Parse(bytes.NewReader(b), name)
 	if err != nil {
-		p.find(syntaxFinding(name, err, sc, len(s.lines)))
+		if !sc.broken {
+			p.find(syntaxFinding(s, err, sc))
+		}
 		return nil
 	}
 	s.names = namesByLine(tree)
@@ -220,10 +223,10 @@ func (p *Program) compileText(name string, b []byte) *source {
 	return s
 }
 
-// syntaxFinding says more than "syntax error": the place, and the block that
-// was left open.
-func syntaxFinding(name string, err error, sc *scanner, lines int) Finding {
-	f := Finding{File: name, Text: err.Error()}
+// syntaxFinding says more than "syntax error": the place, the block that was
+// left open, and what Lua writes instead of another language's sign.
+func syntaxFinding(s *source, err error, sc *scanner) Finding {
+	f := Finding{File: s.name, Text: err.Error()}
 	var pe *parse.Error
 	if !errors.As(err, &pe) {
 		return f
@@ -231,20 +234,57 @@ func syntaxFinding(name string, err error, sc *scanner, lines int) Finding {
 	f.Line, f.Column = pe.Pos.Line, max(1, pe.Pos.Column-len(pe.Token)+1)
 	switch {
 	case pe.Pos.Line == parse.EOF:
-		f.Line, f.Column = lines, 0
+		f.Line, f.Column = len(s.lines), 0
 		f.Text = "the file ends too early"
 		if u := sc.unclosed(); u != "" {
 			f.Text += ": " + u
 		}
+		return f
 	case pe.Token == "":
 		f.Text = pe.Message
+	case pe.Message == "parse error":
+		f.Text = fmt.Sprintf("an expression alone is no statement, near '%s': a call needs (...), an assignment =", pe.Token)
 	default:
 		f.Text = fmt.Sprintf("%s near '%s'", pe.Message, pe.Token)
-		if u := sc.unclosed(); u != "" && sc.suspect != nil {
-			f.Text += "; perhaps " + u
-		}
+	}
+	if h := s.foreign(f.Line, f.Column); h != "" {
+		f.Text += "; " + h
+	} else if u := sc.unclosed(); u != "" && sc.suspect != nil {
+		f.Text += "; perhaps " + u
 	}
 	return f
+}
+
+// foreignSigns are signs of other languages, opensips.cfg's among them, with
+// what Lua writes. The longer ones come first.
+var foreignSigns = []struct{ sign, lua string }{
+	{"!=", "Lua writes ~= for !="}, {"=~", "a pattern is matched by re.match(v, pattern, flags)"}, {"!", "Lua writes not for !"}, {"&&", "Lua writes and for &&"}, {"||", "Lua writes or for ||"},
+	{"//", "a comment begins with --"}, {"/*", "a comment begins with --, one of several lines stands in --[[ and ]]"},
+	{"++", "Lua writes x = x + 1"}, {"+=", "Lua writes x = x + y"}, {"-=", "Lua writes x = x - y"}, {"->", "Lua writes a.b for a->b"},
+	{"?", "Lua writes c and a or b for c ? a : b"}, {"$", "a pseudo-variable is a field of the message, as msg.ru for $ru"},
+	{"#", "a comment begins with --"}, {"&", "bit.band(a, b) is Lua's a & b"}, {"|", "bit.bor(a, b) is Lua's a | b"},
+}
+
+// foreignBlock is an if, while or for of other languages.
+var foreignBlock = regexp.MustCompile(`^\s*(if|while|for)\b.*\)\s*\{`)
+
+// foreign tells what Lua writes for another language's sign at a place, where
+// the parser stopped at the sign or one byte into it; "" when there is none.
+func (s *source) foreign(line, col int) string {
+	text := s.line(line)
+	for _, at := range []int{col - 1, col - 2} {
+		for _, f := range foreignSigns {
+			if at >= 0 && at < len(text) && strings.HasPrefix(text[at:], f.sign) && (at == col-1 || len(f.sign) > 1) {
+				return f.lua
+			}
+		}
+	}
+	for n := line; n > 0 && n > line-8; n-- {
+		if foreignBlock.MatchString(s.line(n)) {
+			return fmt.Sprintf("the block of line %d begins with then or do in Lua, and ends with end", n)
+		}
+	}
+	return ""
 }
 
 // compileFinding reads the line out of the compiler's error.
