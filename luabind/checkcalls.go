@@ -28,21 +28,49 @@ func (c *checker) numberCondition(e ast.Expr) {
 	})
 }
 
-// comparison finds a number field against a string literal.
+// comparison finds a number field against a string literal, a string field or a
+// yes/no result against a number.
 func (c *checker) comparison(e *ast.RelationalOpExpr) {
 	for _, pair := range [][2]ast.Expr{{e.Lhs, e.Rhs}, {e.Rhs, e.Lhs}} {
-		s, ok := pair[1].(*ast.StringExpr)
-		if !ok {
-			continue
+		switch s := pair[1].(type) {
+		case *ast.StringExpr:
+			c.numberField(pair[0], func(name string) string {
+				return fmt.Sprintf("msg.%s is a number and never equals the string %q: write it without quotes", name, s.Value)
+			})
+		case *ast.NumberExpr:
+			c.againstNumber(pair[0], s.Value)
+		case *ast.UnaryMinusOpExpr:
+			if n, ok := s.Expr.(*ast.NumberExpr); ok {
+				c.againstNumber(pair[0], "-"+n.Value)
+			}
 		}
-		c.numberField(pair[0], func(name string) string {
-			return fmt.Sprintf("msg.%s is a number and never equals the string %q: write it without quotes", name, s.Value)
-		})
+	}
+}
+
+func (c *checker) againstNumber(e ast.Expr, number string) {
+	c.field(e, modules.KindString, func(name string) string {
+		return fmt.Sprintf("msg.%s is a string and never equals the number %s: write it in quotes, or tonumber(msg.%s)", name, number, name)
+	})
+	call, ok := e.(*ast.FuncCallExpr)
+	if !ok || call.Func == nil {
+		return
+	}
+	m, name := c.modulePath(call.Func)
+	if m == nil {
+		return
+	}
+	if b := m.find(name); b != nil && len(b.fn.Outputs) == 0 {
+		c.find(e.Line(), SeverityWarning, "%s gives true or false, never the number %s; OpenSIPS's number is in its second result: local ok, result = %s(...), result.code", b.full, number, b.full)
 	}
 }
 
 // numberField runs text for msg.NAME when NAME is a number, once that is known.
 func (c *checker) numberField(e ast.Expr, text func(name string) string) {
+	c.field(e, modules.KindNumber, text)
+}
+
+// field runs text for msg.NAME when NAME is of that kind, once that is known.
+func (c *checker) field(e ast.Expr, kind modules.Kind, text func(name string) string) {
 	a, ok := e.(*ast.AttrGetExpr)
 	if !ok || !c.isMsg(a.Object) {
 		return
@@ -54,7 +82,7 @@ func (c *checker) numberField(e ast.Expr, text func(name string) string) {
 	name := key.Value
 	c.later(e.Line(), func() (Severity, string) {
 		f := c.p.fields.byName[name]
-		if f == nil || f.decl == nil || f.decl.Kind != modules.KindNumber || f.decl.Get == nil {
+		if f == nil || f.decl == nil || f.decl.Kind != kind || f.decl.Get == nil {
 			return 0, ""
 		}
 		return SeverityWarning, text(name)
@@ -69,6 +97,9 @@ func (c *checker) call(e *ast.FuncCallExpr) {
 		}
 		if c.isMsg(e.Receiver) {
 			c.methodCall(e)
+		}
+		if m, path := c.modulePath(e.Receiver); m != nil && path == "" && m.find(e.Method) != nil {
+			c.find(e.Line(), SeverityError, "%s.%s is called with a dot: %s.%s(...)", m.decl.Name, e.Method, exprPath(e.Receiver), e.Method)
 		}
 		c.expr(e.Receiver)
 		c.exprs(e.Args)
@@ -260,6 +291,10 @@ func (c *checker) patternCall(name string, e *ast.FuncCallExpr) {
 func (c *checker) moduleCall(b *binding, e *ast.FuncCallExpr) {
 	c.place(b, e)
 	n := len(e.Args)
+	if n > 0 && c.isMsg(e.Args[0]) && (len(b.fn.Args) == 0 || b.fn.Args[0].Kind != modules.KindAny) {
+		c.find(e.Line(), SeverityError, "%s acts on the handler's message by itself: leave msg out", b.full)
+		return
+	}
 	open := n > 0 && isOpenEnded(e.Args[n-1])
 	if n > b.max && !open || n < b.min && !open {
 		c.find(e.Line(), SeverityError, "%s takes %s, got %d", b.full, countText(b.min, b.max), n)

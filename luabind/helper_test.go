@@ -345,7 +345,7 @@ func fakeModules() []*modules.Module {
 				return modules.WallOver(30 * time.Second)
 			}),
 			modules.F0(modules.Spec{Name: "wait", Blocks: true}, func(_ cfg, c *api.Ctx) modules.Ret { c.Host.Park(c, func() {}); return modules.Yes() }),
-			modules.F0(modules.Spec{Name: "timeout", TopLevel: false}, func(k cfg, _ *api.Ctx) modules.Ret { return modules.Output(k.params["timeout"]) }),
+			modules.F0(modules.Spec{Name: "timeout", Outputs: []modules.OutputDoc{{Name: "seconds"}}}, func(k cfg, _ *api.Ctx) modules.Ret { return modules.Output(k.params["timeout"]) }),
 			modules.F0(modules.Spec{Name: "sets"}, func(k cfg, _ *api.Ctx) modules.Ret {
 				return modules.Output(modules.String(strings.Join(k.params.Strings("sets"), "+")))
 			}),
