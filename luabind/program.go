@@ -272,6 +272,10 @@ func (p *Program) RunStartup(c *api.Ctx) error {
 	return nil
 }
 
+// HasRoute tells whether the script has a route by its full name, as
+// "route.main".
+func (p *Program) HasRoute(name string) bool { return p.declaredRoute(name) != nil }
+
 // HasEvent tells whether the script declares event_route.name.
 func (p *Program) HasEvent(name string) bool { return p.declaredRoute("event_route."+name) != nil }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -73,13 +74,28 @@ func check(path string) ([]finding, error) {
 	p, err := luabind.Load(luabind.Options{Path: path, Modules: all.List(), Workers: 1, CheckOnly: true})
 	if err == nil {
 		defer p.Abort()
-		return append(findings(p.Findings()), socketFindings(p)...), nil
+		out := append(findings(p.Findings()), socketFindings(p)...)
+		return append(out, missing(p, filepath.Base(path))...), nil
 	}
 	var le *luabind.Error
 	if !errors.As(err, &le) || len(le.Findings) == 0 {
 		return nil, err
 	}
 	return findings(le.Findings), nil
+}
+
+// missing are notes on what a proxy has that the script has not.
+func missing(p *luabind.Program, file string) (out []finding) {
+	note := func(text string) {
+		out = append(out, finding{File: file, Severity: luabind.SeverityNote.String(), Message: text})
+	}
+	if len(p.Sockets()) == 0 {
+		note(`no socket is declared: nothing can reach the proxy; socket "udp:127.0.0.1:5060" declares one`)
+	}
+	if !p.HasRoute("route.main") {
+		note("there is no route.main: requests end without an answer")
+	}
+	return out
 }
 
 // socketFindings are the mistakes in sockets, bonds and aliases that opening

@@ -62,6 +62,7 @@ func TestCommandLine(t *testing.T) {
 	ports := write(t, "ports.lua", "socket \"udp:127.0.0.1:5063-5060\"\nlocal sl = loadmodule \"sl\"\n"+answering)
 	member := write(t, "member.lua", script(5060, "bond(\"b\", { \"tcp:127.0.0.1:5060\" })\n"+answering))
 	alias := write(t, "alias.lua", script(5060, "alias \"xyz:example.com\"\n"+answering))
+	empty := write(t, "empty.lua", "")
 	nobody := filepath.Join(t.TempDir(), "none.sock")
 	tests := []struct {
 		name string
@@ -87,6 +88,8 @@ func TestCommandLine(t *testing.T) {
 		{"run with a wrong socket", []string{"run", "-f", ports, "--no-control"}, exitConfig, "luasips: ports.lua:1: socket udp:127.0.0.1:5063-5060: port range must run"},
 		{"run with a wrong bond", []string{"run", "-f", member, "--no-control"}, exitConfig, "luasips: member.lua:3: bond b: member"},
 		{"run with a wrong alias", []string{"run", "-f", alias, "--no-control"}, exitConfig, "luasips: alias.lua:3: alias xyz:example.com: port"},
+		{"check of a script without sockets", []string{"check", empty}, 0, "empty.lua: note: no socket is declared"},
+		{"check of a script without routes", []string{"check", empty}, 0, "empty.lua: note: there is no route.main"},
 		{"check of no file", []string{"check", nobody}, 1, "none.sock"},
 		{"run of a broken script", []string{"run", "-f", broken, "--no-control"}, exitConfig, "broken.lua:"},
 		{"run of no file", []string{"run", "-f", nobody, "--no-control"}, exitConfig, "none.sock"},
