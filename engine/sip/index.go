@@ -333,33 +333,30 @@ func controlFault(head []byte, lines int) string {
 	if bytes.Count(head, crByte) != lines {
 		return "CR stands without LF in the header section"
 	}
-	for i := 0; i < len(head); {
-		n := bytes.IndexByte(head[i:], 0)
-		if n < 0 {
-			break
-		}
-		if i += n; i == 0 || !quotedPair(head, i) {
-			return "NUL in the header section"
-		}
-		i++
+	if bytes.IndexByte(head, 0) >= 0 && nakedNUL(head) {
+		return "NUL in the header section"
 	}
 	return ""
 }
 
 var crByte = []byte{'\r'}
 
-// quotedPair tells whether the byte at b[i] is the second of a quoted pair
-// within a quoted string of its line.
-func quotedPair(b []byte, i int) bool {
-	start := bytes.LastIndexByte(b[:i], '\n') + 1
+// nakedNUL tells whether a NUL stands outside the quoted pairs of quoted
+// strings, which do not reach over a line's end here. It is one pass however
+// many NULs there are.
+func nakedNUL(head []byte) bool {
 	quoted := false
-	for j := start; j < i; j++ {
-		switch {
-		case b[j] == '"':
+	for i := 0; i < len(head); i++ {
+		switch head[i] {
+		case 0:
+			return true
+		case '\n':
+			quoted = false
+		case '"':
 			quoted = !quoted
-		case b[j] == '\\' && quoted:
-			if j++; j == i {
-				return true
+		case '\\':
+			if quoted && i+1 < len(head) && head[i+1] != '\n' {
+				i++
 			}
 		}
 	}

@@ -299,6 +299,20 @@ func TestHugeLists(t *testing.T) {
 	}
 }
 
+// TestManyQuotedNULs: looking for a NUL outside quotes is one pass. At a step for
+// each pair of them this test would take hours.
+func TestManyQuotedNULs(t *testing.T) {
+	msg := []byte(request("X-A: \""+strings.Repeat("\\\x00", 4<<20)+"\"\r\nl: 0\r\n", ""))
+	lim := sip.Limits{MaxSize: len(msg), MaxHeaders: 10, MaxLine: len(msg), MaxBody: 0}
+	var m sip.Message
+	if err := m.ParseDatagram(msg, &lim); err != nil {
+		t.Error(err)
+	}
+	if _, n, _, err := sip.Frame(msg, &lim, new(sip.FrameState)); err != nil || n != len(msg) {
+		t.Errorf("framed %d of %d bytes: %v", n, len(msg), err)
+	}
+}
+
 func TestAnsweredAsRefused(t *testing.T) {
 	msg := request("Content-Length: -1\r\nBad Header\r\nRecord-Route: <sip:p;lr>\r\n", "")
 	var m sip.Message
