@@ -112,7 +112,10 @@ func headLength(head []byte) (int, *ParseError) {
 		if colon == 0 {
 			return 0, frameError(400, "", "header line is not a token and a colon")
 		}
-		if LookupHeader(head[pos:pos+name]) == HdrContentLength {
+		switch id := LookupHeader(head[pos : pos+name]); {
+		case id == HdrOther && looksLikeLength(head[pos:pos+name]):
+			return 0, frameError(400, "Content-Length", faultLookAlike)
+		case id == HdrContentLength:
 			n, ok := contentLength(trimLWS(head[pos+colon : end]))
 			if !ok {
 				return 0, frameError(400, "Content-Length", detailLength)

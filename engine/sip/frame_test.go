@@ -104,6 +104,7 @@ func TestFrameRefused(t *testing.T) {
 		{"NUL", request("a: \x00\r\nl: 0\r\n", ""), 400, true},
 		{"hidden length", request("a: b\r\n l: 5\r\nl: 0\r\n", ""), 400, true},
 		{"blank fold", request("a: b\r\n \t\r\nl: 0\r\n", ""), 400, true},
+		{"look-alike length", request("Content_Length: 5\r\nl: 0\r\n", ""), 400, true},
 		{"binary", "\x16\x03\x01\x02\x00", 400, false},
 		{"lone LF", "\n", 400, false},
 		{"CR alone", "\rO", 400, false},

@@ -204,6 +204,26 @@ const (
 	faultHidden = "folded line reads as a Content-Length field"
 )
 
+const faultLookAlike = "another header's name differs from it in punctuation alone, so that some read it as the length"
+
+// looksLikeLength tells whether the name of a header is Content-Length but for
+// what is no letter: Content_Length, as software that turns names into variables
+// sees it, ContentLength, Content-Length'.
+func looksLikeLength(name []byte) bool {
+	const letters = "contentlength"
+	n := 0
+	for _, c := range name {
+		if c = lower(c); c < 'a' || c > 'z' {
+			continue
+		}
+		if n == len(letters) || c != letters[n] {
+			return false
+		}
+		n++
+	}
+	return n == len(letters)
+}
+
 // lineEnd returns the index behind the header line at b[pos], its folded
 // continuations included, and counts its CRLFs. A fault with end -1 means that
 // lines cannot be told apart.
@@ -302,6 +322,9 @@ func (p *parser) line(pos, end int) {
 		to--
 	}
 	id := LookupHeader(b[pos : pos+name])
+	if id == HdrOther && looksLikeLength(b[pos:pos+name]) {
+		p.fail(400, "Content-Length", faultLookAlike)
+	}
 	m.hdrs = append(m.hdrs, Header{
 		ID:    id,
 		Line:  Span{uint32(pos), uint32(end - pos)},
