@@ -215,6 +215,8 @@ func TestRefused(t *testing.T) {
 		{"no CSeq", strings.Replace(request("", ""), "CSeq:", "X-CSeq:", 1), 400, true},
 		{"CSeq 2^32", strings.Replace(request("", ""), "CSeq: 1", "CSeq: 4294967296", 1), 400, true},
 		{"two From values", strings.Replace(request("", ""), "tag=1", "tag=1, <sip:x@y>", 1), 400, true},
+		{"From *", strings.Replace(request("", ""), "<sip:a@example.com>;tag=1", "*", 1), 400, true},
+		{"To *", strings.Replace(request("", ""), "<sip:b@example.com>", "*;tag=x", 1), 400, true},
 		{"tag twice", strings.Replace(request("", ""), "tag=1", "tag=1;TAG=2", 1), 400, true},
 		{"hops 256", request("Max-Forwards: 256\r\n", ""), 400, true},
 		{"hops x", request("Max-Forwards: x\r\n", ""), 400, true},

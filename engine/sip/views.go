@@ -41,10 +41,15 @@ func parseOne(b []byte, n *NameAddr) error {
 		return ErrMissing
 	}
 	rest, err := ParseNameAddr(b, n)
-	if err == nil && rest != nil {
-		err = ErrManyValues
+	switch {
+	case err != nil:
+		return err
+	case rest != nil:
+		return ErrManyValues
+	case n.Star:
+		return ErrURIScheme
 	}
-	return err
+	return nil
 }
 
 func parseTopVia(b []byte, v *Via) error {
