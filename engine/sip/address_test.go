@@ -212,6 +212,10 @@ var addrRows = []struct{ in, want, rest string }{
 	{"A; B <sip:a@b>", "", ""}, {"A \"B\" <sip:a@b>", "", ""}, {"< sip:a@b >", "", ""}, {"sip:a@b?x=y", "", ""}, {"<sip:a@b>x", "", ""},
 	{"<sip:a@b>;", "", ""}, {"<sip:a@b>;;x", "", ""}, {"<sip:a@b>;tag=", "", ""}, {"<sip:a@b>;tag", "", ""}, {"<sip:a@b>;tag=1;tag=2", "", ""},
 	{"<sip:a@b>,", "", ""}, {"<sip:a@b>;x=\"y", "", ""}, {"alice", "", ""}, {"**", "", ""}, {"<sip:a@b> <sip:c@d>", "", ""},
+	// A quote or an angle within a word: one parser's string, another's byte.
+	{"<sip:a@b>;x=<urn:a,b>;tag=1", "|sip:a@b|x=<urn:a,b>;tag=1|1", ""},
+	{"<sip:a@b>;x=a\"b;tag=1", "", ""}, {"<sip:a@b>;x\"=1;tag=1\"", "", ""}, {"<sip:a@b>;x=<, <sip:c@d>;y=>", "", ""},
+	{"<sip:a@b>;x=<y", "", ""}, {"<sip:a@b>;x=>", "", ""}, {"<sip:a@b>;x=a<b>", "", ""}, {"<sip:a@b>;x<y>=1", "", ""}, {"sip:a@b;x=\"", "", ""},
 }
 
 func TestParseNameAddr(t *testing.T) {
@@ -268,6 +272,8 @@ func TestEachParam(t *testing.T) {
 		"a;b=c; d = \"e;f\" ;;g=": "a:nil b:c d:\"e;f\" g: ",
 		";lr":                     "lr:nil ",
 		"a=\"b":                   "",
+		"info=<http://x;y,z>;a":   "info:<http://x;y,z> a:nil ",
+		"a;b=c\"d\";e":            "a:nil ",
 		"a b":                     "a:nil ",
 		"":                        "",
 	} {

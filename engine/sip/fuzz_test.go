@@ -3,6 +3,7 @@ package sip_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -372,6 +373,54 @@ func rebuild(u *sip.URI) string {
 		s += "?" + string(u.Headers)
 	}
 	return s
+}
+
+// FuzzList: a list that ParseNameAddr reads through has the values that SplitList
+// cuts, and so has one that ParseVia reads, but for comments: nothing that walks
+// a list one way sees a value that another does not.
+func FuzzList(f *testing.F) {
+	for _, row := range addrRows {
+		f.Add([]byte(row.in))
+	}
+	for _, row := range viaRows {
+		f.Add([]byte(row.in))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var items []string
+		for item := range sip.SplitList(in) {
+			items = append(items, string(item))
+		}
+		var n sip.NameAddr
+		same(t, in, items, func(b []byte) ([]byte, []byte, error) {
+			rest, err := sip.ParseNameAddr(b, &n)
+			return n.Line, rest, err
+		})
+		var v sip.Via
+		same(t, in, items, func(b []byte) ([]byte, []byte, error) {
+			rest, err := sip.ParseVia(b, &v)
+			if v.Comment != nil {
+				err = sip.ErrViaParam
+			}
+			return v.Line, rest, err
+		})
+	})
+}
+
+// same walks in by next and, when all of it can be read, compares with items.
+func same(t *testing.T, in []byte, items []string, next func(b []byte) (line, rest []byte, err error)) {
+	t.Helper()
+	var got []string
+	for rest := in; rest != nil; {
+		var line []byte
+		var err error
+		if line, rest, err = next(rest); err != nil {
+			return
+		}
+		got = append(got, string(line))
+	}
+	if !slices.Equal(got, items) {
+		t.Fatalf("%q: one value after another gives %q, SplitList %q", in, got, items)
+	}
 }
 
 // FuzzSDP: unedited comes out byte for byte; edits keep all other lines; splitting

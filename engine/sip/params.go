@@ -1,6 +1,9 @@
 package sip
 
-import "iter"
+import (
+	"bytes"
+	"iter"
+)
 
 // param is one ";name=value" of a header field or URI.
 type param struct {
@@ -10,15 +13,17 @@ type param struct {
 
 // nextParam reads one parameter at b[i], behind its semicolon. It returns the
 // index behind it and any white space, where a well-formed list has ";", ","
-// or its end; -1 when the name is empty or a quoted string never closes.
+// or its end; -1 when the name is empty, a quoted string or a URI in <> never
+// closes, or a quote, "<" or ">" stands within a word, of which one parser would
+// make a string and another not.
 func nextParam(b []byte, i int, p *param) int {
 	i = skipLWS(b, i)
 	start := i
-	for i < len(b) && b[i] != '=' && b[i] != ';' && b[i] != ',' && !is(b[i], clLWS) {
+	for i < len(b) && b[i] != '=' && !is(b[i], clParamEnd) {
 		i++
 	}
 	*p = param{name: b[start:i]}
-	if i == start {
+	if i == start || i < len(b) && is(b[i], clEnclose) {
 		return -1
 	}
 	i = skipLWS(b, i)
@@ -28,18 +33,33 @@ func nextParam(b []byte, i int, p *param) int {
 	p.hasValue = true
 	i = skipLWS(b, i+1)
 	start = i
-	if i < len(b) && b[i] == '"' {
-		if i = quotedEnd(b, i); i < 0 {
+	if i < len(b) && is(b[i], clEnclose) {
+		if i = enclosedEnd(b, i); i < 0 {
 			return -1
 		}
 		p.value = b[start:i]
 		return skipLWS(b, i)
 	}
-	for i < len(b) && b[i] != ';' && b[i] != ',' && !is(b[i], clLWS) {
-		i++
+	i = spanTo(b, i, clParamEnd)
+	if i < len(b) && is(b[i], clEnclose) {
+		return -1
 	}
 	p.value = b[start:i]
 	return skipLWS(b, i)
+}
+
+// enclosedEnd returns the index behind the quoted string or the URI in <> that
+// begins at b[i], -1 when it never closes or does not begin one.
+func enclosedEnd(b []byte, i int) int {
+	switch b[i] {
+	case '"':
+		return quotedEnd(b, i)
+	case '<':
+		if n := bytes.IndexByte(b[i:], '>'); n > 0 {
+			return i + n + 1
+		}
+	}
+	return -1
 }
 
 // EachParam calls f for each parameter of a list as NameAddr.Params, Via.Params

@@ -9,7 +9,9 @@ const (
 	clLWS                     // SP, HTAB, and the CR LF of a fold
 	clHost                    // letters, digits, "-", "." and the "_" seen in the wild
 	clHex
-	clURI // bytes that may stand in a Request-URI; bytes over 0x7F are let through
+	clURI      // bytes that may stand in a Request-URI; bytes over 0x7F are let through
+	clEnclose  // what begins or ends a quoted string or a URI in <>
+	clParamEnd // what ends a word of a parameter: ";", ",", white space, clEnclose
 )
 
 var byteClass = makeByteClass()
@@ -33,6 +35,12 @@ func makeByteClass() (t [256]uint8) {
 		if b > ' ' && b != 0x7F && b != '<' && b != '>' && b != '"' {
 			t[c] |= clURI
 		}
+		if b == '"' || b == '<' || b == '>' {
+			t[c] |= clEnclose
+		}
+		if b == ';' || b == ',' || t[c]&(clLWS|clEnclose) != 0 {
+			t[c] |= clParamEnd
+		}
 	}
 	return t
 }
@@ -51,6 +59,14 @@ func skipLWS(b []byte, i int) int {
 // span returns the index of the first byte at or behind i outside class.
 func span(b []byte, i int, class uint8) int {
 	for i < len(b) && is(b[i], class) {
+		i++
+	}
+	return i
+}
+
+// spanTo returns the index of the first byte at or behind i that is of class.
+func spanTo(b []byte, i int, class uint8) int {
+	for i < len(b) && !is(b[i], class) {
 		i++
 	}
 	return i
