@@ -126,6 +126,29 @@ func TestSDPBroken(t *testing.T) {
 	}
 }
 
+// TestSDPManyFormats: a stream of more formats than RTP has is left alone, since
+// each is looked for in every line, of which there may be thousands.
+func TestSDPManyFormats(t *testing.T) {
+	body := func(n int) string {
+		return "v=0\r\nm=audio 1 RTP/AVP" + strings.Repeat(" 7", n) + "\r\n" + strings.Repeat("a=rtpmap:9 x\r\n", 4000) + "a=rtpmap:7 y\r\n"
+	}
+	all := func(c sip.Codec) bool { return string(c.Name) == "y" }
+	for n, want := range map[int]int{256: 256, 257: 0, 1 << 22: 0} {
+		d := parseSDP(t, body(n))
+		stream, _ := d.Stream(0)
+		count := 0
+		for range d.Codecs(stream) {
+			count++
+		}
+		if moved := d.MoveCodecs(stream, true, all); count != want || moved != want {
+			t.Errorf("%d formats: %d codecs, %d moved, want %d", n, count, moved, want)
+		}
+		if got := string(d.Append(nil)); got != body(n) {
+			t.Errorf("%d formats: came out otherwise", n)
+		}
+	}
+}
+
 func TestMultipart(t *testing.T) {
 	for _, row := range []struct{ name, body, want string }{
 		{"two", "--x\r\nContent-Type: a/b\r\n\r\none\r\n--x\r\n\r\ntwo\x00\r\n--x--\r\n", `"Content-Type: a/b\r\n"+"one" ""+"two\x00"`},

@@ -16,7 +16,12 @@ var (
 	ErrSDPMany   = errors.New("SDP has more lines than are taken (4,096)")
 )
 
-const maxSDPLines = 4096
+const (
+	maxSDPLines = 4096
+	// maxFormats bounds the formats of a stream whose codecs are told apart: RTP
+	// has 128, and each one is looked for in all lines of its stream.
+	maxFormats = 256
+)
 
 // SDP is a session description as a list of lines (RFC 8866). Lines that no one
 // edits come out byte for byte, with the line end they had. It holds, and does
@@ -229,10 +234,11 @@ type Codec struct {
 
 // Codecs walks the formats of a stream in the order of its m= line, with what
 // a=rtpmap and a=fmtp say of them; static payload types are known by RFC 3551 §6.
+// A stream of more than 256 formats has no codecs, and is left alone by edits.
 func (s *SDP) Codecs(in Section) iter.Seq[Codec] {
 	return func(yield func(Codec) bool) {
 		m, err := ParseMedia(s.LineAt(in.First))
-		if err != nil {
+		if err != nil || countWords(m.Formats) > maxFormats {
 			return
 		}
 		for rest := m.Formats; len(rest) > 0; {
@@ -260,18 +266,29 @@ func (s *SDP) describe(in Section, c *Codec) {
 	c.Params, _ = s.attribute(in, "a=fmtp:", c.Format)
 }
 
+// countWords counts the words of b, one more than maxFormats at most.
+func countWords(b []byte) (n int) {
+	for len(b) > 0 && n <= maxFormats {
+		var w []byte
+		if w, b = sdpWord(b); len(w) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // attribute finds "prefix format value" and returns the value.
 func (s *SDP) attribute(in Section, prefix string, format []byte) (value []byte, ok bool) {
-	for n := 0; ; n++ {
-		i, t := s.LineIn(in, prefix, n)
-		if i < 0 {
-			return nil, false
+	for i := max(in.First, 0); i < min(in.End, len(s.lines)); i++ {
+		t := s.lines[i].text
+		if len(t) < len(prefix) || string(t[:len(prefix)]) != prefix {
+			continue
 		}
-		f, v := sdpWord(t[len(prefix):])
-		if bytes.Equal(f, format) {
+		if f, v := sdpWord(t[len(prefix):]); bytes.Equal(f, format) {
 			return bytes.TrimSpace(v), true
 		}
 	}
+	return nil, false
 }
 
 type staticCodec struct{ format, name, clock string }
