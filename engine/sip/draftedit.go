@@ -316,18 +316,19 @@ func (d *Draft) SetReceived(src netip.AddrPort) error {
 	if string(value) == string(v.Value) {
 		return nil
 	}
-	unfold(value)
-	d.setAt(p, v.Name, value)
+	d.setAt(p, v.Name, Unfold(value))
 	return nil
 }
 
-// unfold turns the CR and LF of folds into spaces, in place.
-func unfold(b []byte) {
+// Unfold turns the CR and LF of folds into spaces, in place, and returns b: the
+// same value on one line (RFC 3261 §7.3.1), as edits take it.
+func Unfold(b []byte) []byte {
 	for i, c := range b {
 		if c == '\r' || c == '\n' {
 			b[i] = ' '
 		}
 	}
+	return b
 }
 
 // behindFirst returns what follows the value first at the head of a list value.

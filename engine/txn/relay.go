@@ -362,7 +362,7 @@ func strictRoute(l *Layer, d *sip.Draft) bool {
 	own := append(append(append([]byte(nil), '<'), d.RequestURI()...), '>')
 	next := append([]byte(nil), top.Addr...)
 	if len(rest) > 0 {
-		l.logEdit(d.SetAt(pos, append([]byte(nil), bytes.TrimSpace(rest)...)))
+		l.logEdit(d.SetAt(pos, sip.Unfold(bytes.Clone(bytes.TrimSpace(rest)))))
 	} else {
 		d.RemoveAt(pos)
 	}

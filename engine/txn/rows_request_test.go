@@ -166,6 +166,11 @@ func TestRow025_StrictRouter(t *testing.T) {
 	if got := strings.Join(p.all("Route"), ", "); got != "<sip:bob@10.0.0.2>" || p.to.Addr.String() != uas2 {
 		t.Errorf("a single strict Route: Route %q, sent to %v", got, p.to.Addr)
 	}
+	folded := invite("Route: <sip:10.0.0.3>,\r\n <sip:10.0.0.4;lr>,\r\n <sip:10.0.0.1;lr>", "Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK3", "Call-ID: c3")
+	p = r.one(r.recv(uac, folded), "INVITE")
+	if got := strings.Join(p.all("Route"), ", "); got != "<sip:10.0.0.4;lr>,   <sip:10.0.0.1;lr>, <sip:bob@10.0.0.2>" {
+		t.Errorf("folded Routes: %q", got)
+	}
 }
 
 // TestRow026_NextHop: destination URI, then Route, then Request-URI; Path becomes

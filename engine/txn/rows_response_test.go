@@ -81,6 +81,21 @@ func TestRow035_ViaList(t *testing.T) {
 	}
 }
 
+// TestRow035_ViaListFolded: folds between the Vias of one line (RFC 3261 §7.3.1)
+// cost no response.
+func TestRow035_ViaListFolded(t *testing.T) {
+	r, inv := forked(t)
+	vias := inv[0].all("Via")
+	folded := answer(inv[0], 180, "b")
+	folded = strings.Replace(folded, "Via: "+vias[0]+"\r\nVia: "+vias[1]+"\r\n",
+		"Via: "+vias[0]+",\r\n "+vias[1]+" ,\r\n\tSIP/2.0/TCP 10.0.0.8\r\n ;branch=z9hG4bKx\r\n", 1)
+	p := r.one(r.recv(uas, folded), "180")
+	want := vias[1] + " ,  \tSIP/2.0/TCP 10.0.0.8   ;branch=z9hG4bKx"
+	if got := p.all("Via"); len(got) != 1 || got[0] != want || p.to.Addr.String() != uac {
+		t.Errorf("sent to %v with Via %q, want %q", p.to.Addr, got, want)
+	}
+}
+
 // TestRow036_NothingAfter6xx: others are cancelled, no new branch is made.
 func TestRow036_Row041_NothingAfter6xx(t *testing.T) {
 	r := newRig(t, nil)

@@ -229,5 +229,5 @@ func (l *Layer) setReceived(d *sip.Draft, src *api.Source, force bool) {
 		v = append(v, h.Value[i+len(via.Line):]...)
 	}
 	l.bytes = v
-	l.logEdit(d.SetAt(pos, v))
+	l.logEdit(d.SetAt(pos, sip.Unfold(v)))
 }

@@ -272,7 +272,7 @@ func dropTopVia(l *Layer, d *sip.Draft) bool {
 	}
 	if len(rest) > 0 {
 		l.bytes = append(l.bytes[:0], trimLeft(rest)...)
-		return d.SetAt(pos, l.bytes) == nil
+		return d.SetAt(pos, sip.Unfold(l.bytes)) == nil
 	}
 	d.RemoveAt(pos)
 	return d.Has(sip.HdrVia)
