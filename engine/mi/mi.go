@@ -14,6 +14,7 @@ import (
 	"os"
 	"sort"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -68,7 +69,6 @@ type Server struct {
 	methods map[string]Method
 	http    http.Server
 	ln      net.Listener
-	path    string
 }
 
 // New makes a server that knows only "which", the list of commands.
@@ -105,24 +105,53 @@ func (s *Server) names() []string {
 // ErrInUse tells that a live program answers on the socket already.
 var ErrInUse = errors.New("in use by a running luasips")
 
-// Listen makes the unix socket with mode 0600. A socket that nobody answers on
-// is replaced; a live one is ErrInUse.
+// Listen makes the unix socket with mode 0600, which it has from the moment it
+// can be connected to. A socket that nobody listens on any more is replaced; one
+// that a program listens on, were it too busy to answer, is ErrInUse.
 func (s *Server) Listen(path string) error {
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		return errors.Join(fmt.Errorf("control socket %s: %w", path, ErrInUse), c.Close())
+	if err := free(path); err != nil {
+		return fmt.Errorf("control socket %s: %w", path, err)
 	}
-	if err := removeSocket(path); err != nil {
-		return err
-	}
-	ln, err := net.Listen("unix", path)
+	lc := net.ListenConfig{Control: private}
+	ln, err := lc.Listen(context.Background(), "unix", path)
 	if err != nil {
 		return fmt.Errorf("control socket %s: %w", path, err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := os.Chmod(path, socketMode); err != nil { // where private has no effect
 		return errors.Join(err, ln.Close())
 	}
-	s.ln, s.path = ln, path
+	s.ln = ln
 	return nil
+}
+
+const socketMode = 0o600
+
+// private sets the mode that the socket's file will be made with.
+func private(_, _ string, c syscall.RawConn) error {
+	var inner error
+	if err := c.Control(func(fd uintptr) { inner = syscall.Fchmod(int(fd), socketMode) }); err != nil {
+		return err
+	}
+	if errors.Is(inner, syscall.EINVAL) { // not of sockets on this system
+		return nil
+	}
+	return inner
+}
+
+// free makes path free to listen on, or tells why it is not.
+func free(path string) error {
+	c, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		return errors.Join(ErrInUse, c.Close())
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrInUse
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ENOTSOCK):
+		return err
+	}
+	return removeSocket(path)
 }
 
 // removeSocket removes a stale socket and nothing else.
@@ -135,7 +164,7 @@ func removeSocket(path string) error {
 		return err
 	}
 	if st.Mode()&os.ModeSocket == 0 {
-		return fmt.Errorf("control socket %s: a file of another kind is there", path)
+		return errors.New("a file of another kind is there")
 	}
 	return os.Remove(path)
 }
@@ -148,14 +177,16 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Close ends Serve, and commands that run, within ctx.
+// Close takes no more connections, removes the socket's file, and waits for
+// commands that run until ctx ends; it breaks off what is left then. From the
+// file's removal on another program may listen there.
 func (s *Server) Close(ctx context.Context) error {
 	if s.ln == nil {
 		return nil
 	}
 	err := s.http.Shutdown(ctx)
-	if e := os.Remove(s.path); e != nil && !errors.Is(e, os.ErrNotExist) {
-		err = errors.Join(err, e)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
 	}
 	return err
 }
