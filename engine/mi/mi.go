@@ -18,8 +18,10 @@ import (
 	"time"
 )
 
-// maxBody bounds a request, bytes.
-const maxBody = 1 << 20
+const (
+	maxBody    = 1 << 20          // of a request, bytes
+	answerTime = 10 * time.Second // for the caller to take an answer
+)
 
 // JSON-RPC 2.0 error codes.
 const (
@@ -205,6 +207,10 @@ type response struct {
 	ID      json.RawMessage `json:"id"`
 }
 
+// null is a result of nothing: an answer without error has a result
+// (JSON-RPC 2.0 §5).
+var null = json.RawMessage("null")
+
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -212,6 +218,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	resp := s.answer(r.Context(), body)
+	// A command takes its time; taking the answer must not.
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)); err != nil {
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	// The peer may have gone; there is nobody left to tell.
 	_ = json.NewEncoder(w).Encode(resp)
@@ -219,9 +229,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) answer(ctx context.Context, body []byte) response {
 	var req request
-	resp := response{Version: "2.0", ID: json.RawMessage("null")}
+	resp := response{Version: "2.0", ID: null}
 	if err := json.Unmarshal(body, &req); err != nil {
 		resp.Error = &Error{Code: CodeParse, Message: "not JSON: " + err.Error()}
+		if json.Valid(body) {
+			resp.Error = &Error{Code: CodeInvalidRequest, Message: "a request is one object: " + err.Error()}
+		}
 		return resp
 	}
 	if req.ID != nil {
@@ -229,7 +242,9 @@ func (s *Server) answer(ctx context.Context, body []byte) response {
 	}
 	result, err := s.call(ctx, &req)
 	if err == nil {
-		resp.Result = result
+		if resp.Result = result; result == nil {
+			resp.Result = null
+		}
 		return resp
 	}
 	if !errors.As(err, &resp.Error) {
