@@ -59,6 +59,12 @@ type outgoing struct {
 	worker int
 }
 
+// entryBytes is what a queued message costs beside its bytes, so that a great
+// many small ones (the answers to keep-alives) are bounded too.
+const entryBytes = 64
+
+func (m *outgoing) cost() int { return len(m.b) + entryBytes }
+
 // directConn is a connection that can be read and written without waiting.
 type directConn interface {
 	// writeNow writes what the kernel takes at once: n whole messages of run,
@@ -112,7 +118,7 @@ func (c *conn) send(o *Outbox, run []queued) (n int, err error) {
 			return n, errStale
 		}
 	}
-	for n < len(run) && c.qBytes+len(run[n].b) <= c.m.cfg.WriteQueueBytes {
+	for n < len(run) && c.qBytes+len(run[n].b)-part+entryBytes <= c.m.cfg.WriteQueueBytes {
 		c.queue(outgoing{run[n].b[part:], run[n].obs, o.worker})
 		run[n].b, part = nil, 0
 		n++
@@ -132,7 +138,7 @@ func (c *conn) send(o *Outbox, run []queued) (n int, err error) {
 // queue appends m; mu is held.
 func (c *conn) queue(m outgoing) {
 	c.q = append(c.q, m)
-	c.qBytes += len(m.b)
+	c.qBytes += m.cost()
 }
 
 // startWriter reports whether the caller has to start drain; mu is held.
@@ -151,7 +157,7 @@ func (c *conn) sendRaw(b []byte) {
 		c.mu.Unlock()
 		return
 	}
-	full := c.qBytes+len(b) > c.m.cfg.WriteQueueBytes
+	full := c.qBytes+len(b)+entryBytes > c.m.cfg.WriteQueueBytes
 	if !full {
 		c.queue(outgoing{b: b})
 	}
@@ -186,10 +192,11 @@ func (c *conn) drain() {
 			return
 		}
 		bufs = bufs[:0]
-		size := 0
+		size, cost := 0, 0
 		for i := 0; i < len(c.q) && i < drainMsgs && size < drainBytes; i++ {
 			bufs = append(bufs, c.q[i].b)
 			size += len(c.q[i].b)
+			cost += c.q[i].cost()
 		}
 		n, nc := len(bufs), c.nc
 		c.mu.Unlock()
@@ -201,7 +208,7 @@ func (c *conn) drain() {
 		if c.state != stateClosed {
 			clear(c.q[:n])
 			c.q = c.q[n:]
-			c.qBytes -= size
+			c.qBytes -= cost
 		}
 		c.mu.Unlock()
 	}

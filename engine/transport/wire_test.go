@@ -213,6 +213,32 @@ func TestWireNeverReadingPeer(t *testing.T) {
 	})
 }
 
+// TestWirePingsOfANeverReadingPeer: answers of two bytes wait in a queue for which
+// their bytes alone are no bound.
+func TestWirePingsOfANeverReadingPeer(t *testing.T) {
+	onWire(t, transport.TCP{WriteQueueBytes: 32 << 10}, func(t *testing.T, w *transport.Wire, h *host, m *transport.Manager) {
+		c := wireDial(t, w)
+		write(t, c, request(1))
+		src, o := h.next().src, m.NewOutbox(0)
+		send(t, o, api.Dest{Proto: api.ProtoTCP, Addr: src.Remote, Flow: src.Flow}, strings.Repeat("x", 65<<10), nil) // more than the wire takes
+		o.Flush()
+		pings := 0
+		for ; m.Stats().Connections == 1 && pings < 1000; pings++ {
+			write(t, c, "\r\n\r\n")
+			synctest.Wait() // it has been read
+		}
+		if pings == 1000 {
+			t.Errorf("%d answers wait in %d bytes", pings, 32<<10)
+		}
+		if e := h.end(); !errors.Is(e.err, net.ErrClosed) {
+			t.Errorf("ended by %v", e.err)
+		}
+		if s := m.Stats(); s.QueueFull != 1 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
 func TestWireEvictsSilentConnections(t *testing.T) {
 	onWire(t, transport.TCP{MaxConns: 2}, func(t *testing.T, w *transport.Wire, h *host, m *transport.Manager) {
 		spoke, silent := wireDial(t, w), wireDial(t, w)
