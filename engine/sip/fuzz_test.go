@@ -317,6 +317,35 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
+// FuzzOneLength: a datagram that is read, and says its length, is cut out of a
+// stream at the same byte; and what is read as a whole frame is cut as one. So a
+// message means the same by whatever transport it comes.
+func FuzzOneLength(f *testing.F) {
+	for _, s := range seeds(f) {
+		f.Add([]byte(s))
+		f.Add([]byte(s + invite))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var m sip.Message
+		if err := m.ParseFrame(in, nil); err == nil {
+			if skip, n, _, err := sip.Frame(in, nil, new(sip.FrameState)); err != nil || skip+n != len(in) || n != len(m.Raw()) {
+				t.Fatalf("a frame of %d bytes is cut as %d+%d: %v", len(in), skip, n, err)
+			}
+		}
+		if m.ParseDatagram(in, nil) != nil {
+			return
+		}
+		skip, n, _, err := sip.Frame(in, nil, new(sip.FrameState))
+		_, present, _ := m.ContentLength()
+		switch {
+		case present && (err != nil || !bytes.Equal(in[skip:skip+n], m.Raw())):
+			t.Fatalf("datagram %q, in a stream %q: %v", m.Raw(), in[skip:skip+n], err)
+		case !present && err == nil:
+			t.Fatalf("framed %d bytes without a length", n)
+		}
+	})
+}
+
 // FuzzURI: what parses has its parts in its bytes, equals itself, and parses
 // alike within <>.
 func FuzzURI(f *testing.F) {
