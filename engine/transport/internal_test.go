@@ -121,6 +121,25 @@ func TestPortableDatagrams(t *testing.T) {
 	}
 }
 
+// A link-local address is bound with its zone and named without: others cannot
+// read the zone, and our own parser refuses it in a Via.
+func TestLinkLocalIsNamedWithoutZone(t *testing.T) {
+	for _, listen := range []string{"udp:[fe80::1%eth0]:5060", "tcp:[fe80::1%2]:5060"} {
+		wants, err := expand([]SocketSpec{{Listen: listen}}, &names{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := newSocket(wants[0], 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		settlePort(s, wants[0].addr)
+		if s.SentBy != "[fe80::1]:5060" || s.Name != listen || s.Addr.Addr().Zone() == "" {
+			t.Errorf("%s: name %s, sent-by %s, address %v", listen, s.Name, s.SentBy, s.Addr)
+		}
+	}
+}
+
 // A connection that is not the system's is read and written by net.Conn alone.
 type opaque struct{ net.Conn }
 

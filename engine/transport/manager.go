@@ -120,7 +120,8 @@ func (m *Manager) bind(w want, n *names) (err error) {
 func newSocket(w want, index int) (*api.Socket, error) {
 	s := &api.Socket{Index: index, Proto: w.proto, Addr: w.addr, Tag: w.spec.Tag}
 	if w.spec.As == "" {
-		s.Host = bracketed(w.addr.Addr().String())
+		// A zone means nothing to others and has no place in a Via (RFC 3261 §25.1).
+		s.Host = bracketed(w.addr.Addr().WithZone("").String())
 		return s, nil
 	}
 	host, port, err := splitHostPort(w.spec.As)
