@@ -15,6 +15,7 @@ type limiter struct {
 	seed  maphash.Seed
 	rows  [limitRows]limitRow
 	total atomic.Uint64
+	lost  atomic.Uint64 // dropped by lines whose account others took
 }
 
 const (
@@ -62,7 +63,7 @@ func (m *limiter) allow(r *Record, now time.Duration) (ok bool, dropped uint64) 
 	row := &m.rows[h>>32%limitRows]
 	row.mu.Lock()
 	defer row.mu.Unlock()
-	line := row.find(h)
+	line := row.find(h, &m.lost)
 	if line.due > now+m.burst {
 		line.dropped++
 		m.total.Add(1)
@@ -73,9 +74,25 @@ func (m *limiter) allow(r *Record, now time.Duration) (ok bool, dropped uint64) 
 	return true, dropped
 }
 
+// untold is how many dropped records no record has told of yet; they count as
+// told from then on.
+func (m *limiter) untold() uint64 {
+	n := m.lost.Swap(0)
+	for i := range m.rows {
+		row := &m.rows[i]
+		row.mu.Lock()
+		for j := range row.ways {
+			n += row.ways[j].dropped
+			row.ways[j].dropped = 0
+		}
+		row.mu.Unlock()
+	}
+	return n
+}
+
 // find is the account of h; a new line takes that of the one that was quiet
-// the longest.
-func (row *limitRow) find(h uint64) *limitLine {
+// the longest, and what that one dropped is added to lost.
+func (row *limitRow) find(h uint64, lost *atomic.Uint64) *limitLine {
 	oldest := &row.ways[0]
 	for i := range row.ways {
 		w := &row.ways[i]
@@ -85,6 +102,9 @@ func (row *limitRow) find(h uint64) *limitLine {
 		if w.due < oldest.due {
 			oldest = w
 		}
+	}
+	if oldest.dropped > 0 {
+		lost.Add(oldest.dropped)
 	}
 	*oldest = limitLine{hash: h}
 	return oldest

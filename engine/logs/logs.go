@@ -4,7 +4,7 @@
 //
 //  1. levels.go: is the component's level high enough? One atomic load says no.
 //  2. limit.go: is this source line within its rate? What was dropped is told
-//     in the line's next record, as "dropped".
+//     in the line's next record, as "dropped", or when the log is closed.
 //  3. json.go or console.go: the record becomes a line. Whatever a peer may have
 //     written is escaped and cut (escape.go): no record can forge another, or
 //     move a terminal's cursor.

@@ -256,6 +256,34 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
+// What a line dropped is told even when it never logs again, or when others took
+// its place in the table.
+func TestDroppedIsTold(t *testing.T) {
+	l, out := direct(func(o *logs.Options) { o.Rate = 1 })
+	const flooded = 2000
+	for i := range flooded {
+		for range 3 {
+			l.Write(logs.Record{Level: api.LevelInfo, Component: "script", Msg: "m", Where: fmt.Sprint("a.lua:", i)})
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	told := 0.0
+	for _, m := range lines(t, out.String()) {
+		if n, ok := m["dropped"].(float64); ok {
+			told += n
+		}
+	}
+	if told != 2*flooded || l.Suppressed() != 2*flooded {
+		t.Errorf("%v of %d dropped records were told of", told, l.Suppressed())
+	}
+	size := out.Len()
+	if err := l.Close(); err != nil || out.Len() != size {
+		t.Errorf("closed again, it told it again (%v)", err)
+	}
+}
+
 // Messages made of a peer's words are many; the limit takes no memory for them
 // and still holds for a line that goes on.
 func TestRateLimitManyLines(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/luasips/luasips/engine/api"
 )
 
 // ErrSlow says that the lines were not written in the time given.
@@ -184,10 +186,13 @@ func (l *Logger) Flush(ctx context.Context) error {
 	}
 }
 
-// Close writes what is left and ends the goroutine; records logged afterwards
-// are lost. It waits for Options.CloseTimeout at most and then returns ErrSlow.
+// Close writes what is left, tells of what the rate limit dropped and no record
+// has told yet, and ends the goroutine; records logged afterwards are lost. It waits for Options.CloseTimeout at most and then returns ErrSlow.
 // It may be called more than once.
 func (l *Logger) Close() error {
+	if n := l.limit.untold(); n > 0 {
+		l.encode(&Record{Level: api.LevelWarn, Component: "logs", Msg: "records were dropped by the rate limit"}, l.now(), n)
+	}
 	s := &l.sink
 	s.mu.Lock()
 	if !s.async {
