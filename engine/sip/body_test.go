@@ -126,8 +126,7 @@ func TestSDPBroken(t *testing.T) {
 	}
 }
 
-// TestSDPManyFormats: a stream of more formats than RTP has is left alone, since
-// each is looked for in every line, of which there may be thousands.
+// TestSDPManyFormats: a stream of far more formats than RTP has is left alone.
 func TestSDPManyFormats(t *testing.T) {
 	body := func(n int) string {
 		return "v=0\r\nm=audio 1 RTP/AVP" + strings.Repeat(" 7", n) + "\r\n" + strings.Repeat("a=rtpmap:9 x\r\n", 4000) + "a=rtpmap:7 y\r\n"

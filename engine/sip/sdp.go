@@ -18,8 +18,8 @@ var (
 
 const (
 	maxSDPLines = 4096
-	// maxFormats bounds the formats of a stream whose codecs are told apart: RTP
-	// has 128, and each one is looked for in all lines of its stream.
+	// maxFormats bounds the formats of a stream whose codecs are told apart; RTP
+	// has 128.
 	maxFormats = 256
 )
 
@@ -241,12 +241,13 @@ func (s *SDP) Codecs(in Section) iter.Seq[Codec] {
 		if err != nil || countWords(m.Formats) > maxFormats {
 			return
 		}
+		maps, params := s.attributes(in, "a=rtpmap:"), s.attributes(in, "a=fmtp:")
 		for rest := m.Formats; len(rest) > 0; {
 			var c Codec
 			if c.Format, rest = sdpWord(rest); len(c.Format) == 0 {
 				return
 			}
-			s.describe(in, &c)
+			c.describe(maps, params)
 			if !yield(c) {
 				return
 			}
@@ -254,8 +255,8 @@ func (s *SDP) Codecs(in Section) iter.Seq[Codec] {
 	}
 }
 
-func (s *SDP) describe(in Section, c *Codec) {
-	if v, ok := s.attribute(in, "a=rtpmap:", c.Format); ok {
+func (c *Codec) describe(maps, params map[string][]byte) {
+	if v, ok := maps[string(c.Format)]; ok {
 		c.Name, v = cutByte(v, '/')
 		c.Clock, _ = cutByte(v, '/')
 	} else if i := slices.IndexFunc(staticCodecs[:], func(k staticCodec) bool {
@@ -263,7 +264,7 @@ func (s *SDP) describe(in Section, c *Codec) {
 	}); i >= 0 {
 		c.Name, c.Clock = []byte(staticCodecs[i].name), []byte(staticCodecs[i].clock)
 	}
-	c.Params, _ = s.attribute(in, "a=fmtp:", c.Format)
+	c.Params = params[string(c.Format)]
 }
 
 // countWords counts the words of b, one more than maxFormats at most.
@@ -277,18 +278,24 @@ func countWords(b []byte) (n int) {
 	return n
 }
 
-// attribute finds "prefix format value" and returns the value.
-func (s *SDP) attribute(in Section, prefix string, format []byte) (value []byte, ok bool) {
+// attributes reads the lines "prefix format value" of a section: the values by
+// format, the first of each, nil when there is none.
+func (s *SDP) attributes(in Section, prefix string) (values map[string][]byte) {
 	for i := max(in.First, 0); i < min(in.End, len(s.lines)); i++ {
 		t := s.lines[i].text
 		if len(t) < len(prefix) || string(t[:len(prefix)]) != prefix {
 			continue
 		}
-		if f, v := sdpWord(t[len(prefix):]); bytes.Equal(f, format) {
-			return bytes.TrimSpace(v), true
+		f, v := sdpWord(t[len(prefix):])
+		if _, twice := values[string(f)]; twice {
+			continue
 		}
+		if values == nil {
+			values = make(map[string][]byte)
+		}
+		values[string(f)] = bytes.TrimSpace(v)
 	}
-	return nil, false
+	return values
 }
 
 type staticCodec struct{ format, name, clock string }
