@@ -19,6 +19,9 @@ var lengths = []string{
 	"Content-Length: 5;x=y", "Content-Length: 5, 5", "Content-Length: \"5\"", "Content-Length:", "Content-Length: 5\r\nContent-Length: 6",
 	"Content-Length: 0\r\nl: 600", "l: 0\r\nContent-Length: 600", "Content-Length: 0\r\n 600",
 	"Content-Length : 0\r\nContent-Length: 600", "X: y\nContent-Length: 0\r\nContent-Length: 600",
+	"X: y\r\n Content-Length: 0\r\nContent-Length: 600", "X: y\r\n\tl : 0", "Content_Length: 0", "ContentLength: 0",
+	"Content_Length: 0\r\nContent-Length: 600", "Content-Length: 600\r\nContent.Length: 0", "Content-Length\t: 0\r\nl: 0",
+	"Content-Length: 0\r\n \r\nX: y", "Content-Length: \xd9\xa5", "Content-Length: 1e2", "Content-Length: 0\x0b", "Content-Length: 0;",
 	"Content-Length: 0\r\rContent-Length: 600", "Content-Length: 0\nX: y", "Content-Length: \x000", "Content-\x00Length: 0",
 }
 
