@@ -22,7 +22,10 @@ type byHand struct {
 	beats []func(time.Time) bool
 }
 
-func (e *byHand) OnPulse(fn func(time.Time) bool) { e.beats = append(e.beats, fn) }
+func (e *byHand) OnPulse(fn func(time.Time) bool) (rouse func()) {
+	e.beats = append(e.beats, fn)
+	return func() {}
+}
 
 func (e *byHand) beat() {
 	for _, fn := range e.beats {
