@@ -230,7 +230,7 @@ func (b *branch) tryNextHop() bool {
 	}
 	n.draft.CopyFrom(&b.draft)
 	n.to, n.breadth, n.onReply = b.to, b.breadth, retained(b.onReply)
-	n.strict, n.noStream = b.strict, b.noStream
+	n.strict, n.sips, n.noStream = b.strict, b.sips, b.noStream
 	b.breadth, b.moved = 0, true
 	n.dest, n.hops = b.dest, b.hops
 	for len(n.hops) > 0 {

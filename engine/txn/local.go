@@ -126,7 +126,7 @@ func (t *transaction) runLocal(b *branch) bool {
 // resolveLocal sends at once where the destination is known, and later where
 // a query is needed: nothing waits for it.
 func (t *transaction) resolveLocal(b *branch) error {
-	q, hop, numeric := t.l.question(b.nextURI(), &b.to)
+	q, hop, numeric := t.l.question(b.nextURI(), &b.to, b.sips)
 	if numeric {
 		b.aim(hop)
 		return t.sendLocal(b)

@@ -283,6 +283,7 @@ func (b *branch) prepare() bool {
 	if b.to.Path != "" {
 		t.l.logEdit(d.Prepend(sip.HdrRoute, []byte(b.to.Path)))
 	}
+	b.sips = isSips(d.RequestURI())
 	b.strict = strictRoute(t.l, d)
 	return usable(b.nextURI())
 }
@@ -396,6 +397,9 @@ func nextHopURI(d *sip.Draft, strict bool) []byte {
 	}
 	return d.RequestURI()
 }
+
+// isSips tells a sips URI by its scheme.
+func isSips(uri []byte) bool { return len(uri) > 5 && sip.EqualFold(uri[:5], "sips:") }
 
 // usable tells that a URI names a host to send to.
 func usable(uri []byte) bool {

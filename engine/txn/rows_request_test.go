@@ -321,6 +321,44 @@ func TestRow093_SipsNeverPlain(t *testing.T) {
 	}
 }
 
+// TestRow093_SipsAlongARoute: the Request-URI decides, wherever the next hop comes
+// from (RFC 3261 §16.6 item 7), with a transaction and without.
+func TestRow093_SipsAlongARoute(t *testing.T) {
+	for name, in := range map[string]struct{ route, duri string }{
+		"loose route":     {route: "<sip:10.0.0.3;lr>"},
+		"with udp":        {route: "<sip:10.0.0.3;transport=udp;lr>"},
+		"strict route":    {route: "<sip:10.0.0.3>"},
+		"destination URI": {route: "-", duri: "sip:10.0.0.3"},
+	} {
+		for _, stateless := range []bool{false, true} {
+			r := newRig(t, nil)
+			tls := socket(2, api.ProtoTLS, "10.0.0.9:5061")
+			r.live.main = func(c *api.Ctx) api.Verdict {
+				c.Target.Duri = in.duri
+				if stateless {
+					if err := r.l.StatelessForward(c, c.Target); (err == nil) != (len(r.socks) == 3) {
+						t.Errorf("%s: forwarded with %d sockets: %v", name, len(r.socks), err)
+					}
+					return api.VerdictNone
+				}
+				if o := r.doRelay(c); o.OK() != (len(r.socks) == 3) {
+					t.Errorf("%s: relayed with %d sockets: %+v", name, len(r.socks), o)
+				}
+				return api.VerdictNone
+			}
+			plain := r.recv(uac, req("MESSAGE", "sips:bob@10.0.0.2", "Route: "+in.route))
+			if len(find(plain, "MESSAGE")) != 0 {
+				t.Errorf("%s, stateless %v: sent in the clear:\n%s", name, stateless, dump(plain))
+			}
+			r.socks = append(r.socks, tls)
+			p := r.one(r.recv(uac, req("MESSAGE", "sips:bob@10.0.0.2", "Route: "+in.route, "Call-ID: c2", "Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK2")), "MESSAGE")
+			if p.to.Proto != api.ProtoTLS || p.to.Addr.String() != "10.0.0.3:5061" {
+				t.Errorf("%s, stateless %v: sent by %v to %v", name, stateless, p.to.Proto, p.to.Addr)
+			}
+		}
+	}
+}
+
 // TestRow080_Row105_Received: received where the source differs or sent-by is a
 // name, rport filled where asked, what was there overwritten.
 func TestRow080_Row105_Received(t *testing.T) {

@@ -54,7 +54,7 @@ func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
 	d := l.takeDraft()
 	defer l.putDraft(d)
 	d.CopyFrom(c.Msg)
-	strict, err := l.prepareStateless(c, d, t)
+	strict, sips, err := l.prepareStateless(c, d, t)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
 	if !usable(uri) {
 		return sip.ErrURIScheme
 	}
-	to, err := l.destination(c, uri, t)
+	to, err := l.destination(c, uri, t, sips)
 	if err != nil {
 		return err
 	}
@@ -78,11 +78,12 @@ func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
 }
 
 // prepareStateless applies RFC 3261 §16.6 items 2, 3 and 6 to a request that
-// is forwarded without a transaction.
-func (l *Layer) prepareStateless(c *api.Ctx, d *sip.Draft, t *api.Target) (strict bool, err error) {
+// is forwarded without a transaction. strict tells that the next hop is a strict
+// router, sips that the Request-URI was one before.
+func (l *Layer) prepareStateless(c *api.Ctx, d *sip.Draft, t *api.Target) (strict, sips bool, err error) {
 	if t.URI != "" && t.URI != string(d.RequestURI()) {
 		if err := d.SetRequestURI([]byte(t.URI)); err != nil {
-			return false, err
+			return false, false, err
 		}
 	}
 	cleanRequestURI(l, d)
@@ -91,20 +92,21 @@ func (l *Layer) prepareStateless(c *api.Ctx, d *sip.Draft, t *api.Target) (stric
 		came = &l.active[i].in.Msg
 	}
 	if n, present, err := d.MaxForwards(); err == nil && present && n == 0 && !hopsTouched(d, came) {
-		return false, errHops
+		return false, false, errHops
 	}
 	countHop(l, d, came)
 	l.setReceived(d, &c.Source, c.State.AddRport)
 	if t.Path != "" {
 		l.logEdit(d.Prepend(sip.HdrRoute, []byte(t.Path)))
 	}
-	return strictRoute(l, d), nil
+	sips = isSips(d.RequestURI())
+	return strictRoute(l, d), sips, nil
 }
 
 // destination resolves a URI to one place, always the first of its hops that
 // we can send to, so that a retransmission goes the same way (RFC 3263 §4.3).
-func (l *Layer) destination(c *api.Ctx, uri []byte, t *api.Target) (api.Dest, error) {
-	q, hop, numeric := l.question(uri, t)
+func (l *Layer) destination(c *api.Ctx, uri []byte, t *api.Target, sips bool) (api.Dest, error) {
+	q, hop, numeric := l.question(uri, t, sips)
 	if numeric {
 		return l.firstOf([]api.Hop{hop}, t, c.Source.Socket)
 	}

@@ -8,8 +8,10 @@ import (
 )
 
 // question turns a URI into what the resolver starts from (RFC 3263 §4). Where
-// the host is numeric the answer is there at once: hop, numeric.
-func (l *Layer) question(uri []byte, to *api.Target) (q api.Query, hop api.Hop, numeric bool) {
+// the host is numeric the answer is there at once: hop, numeric. With sips the
+// URI is read as one: the request's own URI is, wherever its next hop comes from
+// (RFC 3261 §16.6 item 7).
+func (l *Layer) question(uri []byte, to *api.Target, sips bool) (q api.Query, hop api.Hop, numeric bool) {
 	var u sip.URI
 	if sip.ParseURI(uri, &u) != nil {
 		return q, hop, false
@@ -18,7 +20,7 @@ func (l *Layer) question(uri []byte, to *api.Target) (q api.Query, hop api.Hop, 
 	if m := u.Maddr(); len(m) > 0 {
 		host = m
 	}
-	q.Port, q.Sips = u.Port, u.Scheme == sip.SchemeSIPS
+	q.Port, q.Sips = u.Port, sips || u.Scheme == sip.SchemeSIPS
 	q.Transport, _ = api.ParseProtoBytes(u.Transport())
 	if q.Sips {
 		q.Transport = secured(q.Transport)
@@ -89,7 +91,7 @@ func (t *transaction) resolveAll(c *api.Ctx, set []*branch) api.Outcome {
 		if b.decided {
 			continue
 		}
-		q, hop, numeric := t.l.question(b.nextURI(), &b.to)
+		q, hop, numeric := t.l.question(b.nextURI(), &b.to, b.sips)
 		if numeric {
 			b.aim(hop)
 			continue

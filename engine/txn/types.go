@@ -140,6 +140,7 @@ type branch struct {
 	moved     bool // another branch tries its next hop
 	invite    bool
 	strict    bool // the next hop is a strict router
+	sips      bool // the Request-URI is sips: the next hop is reached by TLS
 	way       way  // set by the first send
 	noStream  bool // a stream was tried because of its size, in vain
 }
