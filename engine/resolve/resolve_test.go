@@ -52,6 +52,7 @@ func TestNoSocketForTarget(t *testing.T) {
 		{Host: "192.0.2.1", Sips: true, V4: true, Protos: 1<<api.ProtoUDP | 1<<api.ProtoTCP},
 		{Host: "192.0.2.1", Sips: true, Transport: api.ProtoUDP, V4: true, Protos: all},
 		{Host: "a.test", Transport: api.ProtoTLS, V4: true, Protos: 1 << api.ProtoUDP},
+		{Host: "a.test", Transport: 0xff, V4: true, Protos: all},
 		{Host: "a.test", Protos: all},
 	} {
 		if _, ok, err := r.Cached(q); !ok || !errors.Is(err, resolve.ErrTransport) {

@@ -359,6 +359,28 @@ func TestRow093_SipsAlongARoute(t *testing.T) {
 	}
 }
 
+// TestUnknownTransport: the transport that a URI names must be used (RFC 3263
+// §4.1), so one that we do not have leads nowhere.
+func TestUnknownTransport(t *testing.T) {
+	r := newRig(t, nil)
+	var o api.Outcome
+	r.live.main = func(c *api.Ctx) api.Verdict {
+		if o = r.doRelay(c); !o.OK() {
+			r.tx(c).Reply(c, 500, "", nil)
+		}
+		return api.VerdictNone
+	}
+	for i, uri := range []string{"sip:bob@10.0.0.2;transport=sctp", "sips:bob@10.0.0.2;transport=tls-sctp", "sip:bob@10.0.0.2;transport=", "sip:10.0.0.2;TRANSPORT=carrier-pigeon"} {
+		out := r.recv(uac, req("MESSAGE", uri, fmt.Sprintf("Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK%d", i), fmt.Sprintf("Call-ID: c%d", i)))
+		r.want(out, "500 "+uac)
+		if o.Name != "send_failed" {
+			t.Errorf("%s: outcome %+v", uri, o)
+		}
+	}
+	r.want(r.recv(uac, req("MESSAGE", "sip:bob@10.0.0.2;transport=UdP", "Call-ID: good", "Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKg")), "MESSAGE "+uas)
+	r.quiet()
+}
+
 // TestRow080_Row105_Received: received where the source differs or sent-by is a
 // name, rport filled where asked, what was there overwritten.
 func TestRow080_Row105_Received(t *testing.T) {

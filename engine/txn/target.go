@@ -21,8 +21,8 @@ func (l *Layer) question(uri []byte, to *api.Target, sips bool) (q api.Query, ho
 		host = m
 	}
 	q.Port, q.Sips = u.Port, sips || u.Scheme == sip.SchemeSIPS
-	q.Transport, _ = api.ParseProtoBytes(u.Transport())
-	if q.Sips {
+	q.Transport = transportOf(&u)
+	if q.Sips && q.Transport != protoUnknown {
 		q.Transport = secured(q.Transport)
 	} else if q.Transport == api.ProtoAny && to.Socket != nil {
 		q.Transport = to.Socket.Proto
@@ -33,6 +33,20 @@ func (l *Layer) question(uri []byte, to *api.Target, sips bool) (q api.Query, ho
 	q.Host = string(host)
 	l.reach(&q)
 	return q, hop, false
+}
+
+// protoUnknown is the transport of a URI that names one we have never heard of.
+// No socket speaks it, so that such a URI leads nowhere.
+const protoUnknown = api.Proto(0xff)
+
+// transportOf is the transport that a URI names, which must be used
+// (RFC 3263 §4.1); ProtoAny when it names none.
+func transportOf(u *sip.URI) api.Proto {
+	name := u.Transport()
+	if p, ok := api.ParseProtoBytes(name); ok || name == nil {
+		return p
+	}
+	return protoUnknown
 }
 
 // secured is the transport a sips URI means: TLS, or WSS where it says ws
