@@ -134,7 +134,7 @@ func (b *branch) cancel() {
 		return
 	}
 	b.cancelled = true
-	b.hops = nil
+	b.hops, b.fallback = nil, false
 	if b.state == clientProceeding {
 		b.sendCancel()
 	}

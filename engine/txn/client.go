@@ -177,6 +177,9 @@ func (b *branch) fail(code int) {
 		return
 	}
 	b.decided, b.local, b.status = true, true, uint16(code)
+	if code != 503 {
+		b.reached()
+	}
 	if !b.tryNextHop() {
 		t.decide()
 	}
@@ -230,12 +233,10 @@ func (b *branch) tryNextHop() bool {
 	}
 	n.draft.CopyFrom(&b.draft)
 	n.to, n.breadth, n.onReply = b.to, b.breadth, retained(b.onReply)
-	n.strict, n.sips, n.noStream = b.strict, b.sips, b.noStream
+	n.strict, n.sips = b.strict, b.sips
 	b.breadth, b.moved = 0, true
-	n.dest, n.hops = b.dest, b.hops
-	for len(n.hops) > 0 {
-		hop := n.hops[0]
-		n.hops = n.hops[1:]
+	n.dest, n.hops, n.fallback = b.dest, b.hops, b.fallback
+	for hop, ok := n.nextHop(); ok; hop, ok = n.nextHop() {
 		if n.aim(hop) && n.send() == nil {
 			return true
 		}

@@ -182,6 +182,7 @@ func (b *branch) considerLocal(code int) {
 		return
 	}
 	b.decided, b.status = true, uint16(code)
+	b.reached()
 	if code == 503 && b.tryNextHop() {
 		return
 	}

@@ -446,9 +446,7 @@ func (b *branch) sendSomewhere() bool {
 	if b.dest.Socket != nil && b.send() == nil {
 		return true
 	}
-	for len(b.hops) > 0 {
-		hop := b.hops[0]
-		b.hops = b.hops[1:]
+	for hop, ok := b.nextHop(); ok; hop, ok = b.nextHop() {
 		if b.aim(hop) && b.send() == nil {
 			return true
 		}

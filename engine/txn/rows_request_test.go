@@ -299,6 +299,51 @@ func TestRow077_LargeRequest(t *testing.T) {
 	}
 }
 
+// TestRow077_FallbackIsForNoConnection: an answer over the stream, or none for the
+// whole of Timer B, is no reason to send the same by UDP to the same place; the
+// next place of the name is another matter, and goes by stream again.
+func TestRow077_FallbackIsForNoConnection(t *testing.T) {
+	big := "body:" + strings.Repeat("x", 1400)
+	r := newRig(t, nil)
+	p := r.one(r.recv(uac, invite(big)), "INVITE")
+	r.want(r.recv(uas, answer(p, 503, "b")), "ACK "+uas, "500 "+uac)
+	r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
+	r.quiet()
+
+	r = newRig(t, nil)
+	p = r.one(r.recv(uac, invite(big)), "INVITE")
+	r.recv(uas, answer(p, 180, "b"))
+	r.recv(uac, cancelReq())
+	r.want(r.recv(uas, answer(p, 487, "b")), "ACK "+uas, "487 "+uac)
+	r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
+	r.quiet()
+
+	r = newRig(t, nil)
+	r.recv(uac, invite(big))
+	mark := len(r.sent)
+	r.advance(33 * time.Second)
+	r.want(find(r.sent[mark:], "INVITE"))
+	r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
+	r.quiet()
+
+	r = newRig(t, nil)
+	r.names["pool.test"] = []api.Hop{hop(uas), hop(uas2)}
+	p = r.one(r.recv(uac, req("INVITE", "sip:bob@pool.test", big)), "INVITE")
+	p = r.one(r.recv(uas, answer(p, 503, "b")), "INVITE")
+	if p.to.Proto != api.ProtoTCP || p.to.Addr.String() != uas2 {
+		t.Errorf("after a 503 by %v to %v", p.to.Proto, p.to.Addr)
+	}
+	mark = len(r.sent)
+	p.obs.SendFailed(errName)
+	r.run()
+	if p = r.one(r.sent[mark:], "INVITE"); p.to.Proto != api.ProtoUDP || p.to.Addr.String() != uas2 {
+		t.Errorf("without a connection by %v to %v", p.to.Proto, p.to.Addr)
+	}
+	r.recv(uas2, answer(p, 486, "b"))
+	r.recv(uac, req("ACK", "sip:bob@pool.test"))
+	r.quiet()
+}
+
 // TestRow093_SipsNeverPlain: without a TLS socket a sips target is not sent.
 func TestRow093_SipsNeverPlain(t *testing.T) {
 	r := newRig(t, nil)

@@ -161,9 +161,27 @@ func (b *branch) toStream() bool {
 		b.dest = was
 		return false
 	}
-	b.noStream = true
+	b.fallback = true
 	b.hops = append([]api.Hop{{Proto: api.ProtoUDP, Addr: was.Addr}}, b.hops...)
 	return true
+}
+
+// nextHop takes the next place to try; false when there is none.
+func (b *branch) nextHop() (h api.Hop, ok bool) {
+	if len(b.hops) == 0 {
+		return h, false
+	}
+	h, b.hops = b.hops[0], b.hops[1:]
+	b.noStream, b.fallback = b.fallback, false
+	return h, true
+}
+
+// reached tells that the other side has been reached by the stream that the
+// request's size asked for: UDP is no way to try then (RFC 3261 §18.1.1).
+func (b *branch) reached() {
+	if b.fallback {
+		b.hops, b.fallback = b.hops[1:], false
+	}
 }
 
 func namesTransport(uri []byte) bool {

@@ -142,6 +142,7 @@ type branch struct {
 	strict    bool // the next hop is a strict router
 	sips      bool // the Request-URI is sips: the next hop is reached by TLS
 	way       way  // set by the first send
+	fallback  bool // hops[0] is the same place by UDP, for a stream that cannot be opened
 	noStream  bool // a stream was tried because of its size, in vain
 }
 

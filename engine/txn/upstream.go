@@ -209,6 +209,7 @@ func (b *branch) failed(in *api.Incoming, d *sip.Draft, code int, kept bool) {
 		b.edited = &sip.Draft{}
 		b.edited.CopyFrom(d)
 	}
+	b.reached()
 	if code == 503 && b.tryNextHop() {
 		return
 	}
