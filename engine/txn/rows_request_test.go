@@ -344,6 +344,39 @@ func TestRow077_FallbackIsForNoConnection(t *testing.T) {
 	r.quiet()
 }
 
+// TestRow077_LargeStateless: what is forwarded without a transaction, such as the
+// ACK to a 2xx, goes by the same rule.
+func TestRow077_LargeStateless(t *testing.T) {
+	big := "body:" + strings.Repeat("x", 1400)
+	r := newRig(t, nil)
+	p := r.one(r.recv(uac, req("ACK", "sip:bob@10.0.0.2", big)), "ACK")
+	if p.to.Proto != api.ProtoTCP || !strings.HasPrefix(p.header("Via"), "SIP/2.0/TCP ") || len(p.all("Via")) != 2 || p.header("Max-Forwards") != "69" {
+		t.Fatalf("sent by %v as\n%s", p.to.Proto, p.raw)
+	}
+	mark := len(r.sent)
+	p.obs.SendFailed(errName)
+	q := r.one(r.sent[mark:], "ACK")
+	if q.to.Proto != api.ProtoUDP || string(q.raw) != strings.Replace(string(p.raw), "SIP/2.0/TCP "+ours, "SIP/2.0/UDP "+ours, 1) {
+		t.Errorf("then by %v as\n%s", q.to.Proto, q.raw)
+	}
+	if p := r.one(r.recv(uac, req("ACK", "sip:bob@10.0.0.2;transport=udp", big)), "ACK"); p.to.Proto != api.ProtoUDP {
+		t.Error("transport=udp was not obeyed")
+	}
+	r.refuse = func(d api.Dest) error {
+		if d.Proto == api.ProtoTCP {
+			return errName
+		}
+		return nil
+	}
+	if p := r.one(r.recv(uac, req("ACK", "sip:bob@10.0.0.2", big)), "ACK"); p.to.Proto != api.ProtoUDP {
+		t.Error("not sent where TCP refuses at once")
+	}
+	r.refuse, r.socks = nil, r.socks[:1]
+	if p := r.one(r.recv(uac, req("ACK", "sip:bob@10.0.0.2", big)), "ACK"); p.to.Proto != api.ProtoUDP {
+		t.Error("without a TCP socket there is only UDP")
+	}
+}
+
 // TestRow093_SipsNeverPlain: without a TLS socket a sips target is not sent.
 func TestRow093_SipsNeverPlain(t *testing.T) {
 	r := newRig(t, nil)

@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
@@ -69,12 +70,57 @@ func (l *Layer) StatelessForward(c *api.Ctx, t *api.Target) error {
 	if err != nil {
 		return err
 	}
+	free := t.Socket == nil && !namesTransport(uri)
+	c.Done |= api.ActionRelayed
+	out := l.host.Out()
+	buf := l.composeStateless(c, d, to, out.Buffer())
+	if len(buf) > largeUDP && to.Proto == api.ProtoUDP && free {
+		return l.forwardLarge(c, d, t, to, buf)
+	}
+	return out.Send(to, buf, nil)
+}
+
+// composeStateless appends d as it goes to its destination: the hooks that need
+// the socket, and our Via.
+func (l *Layer) composeStateless(c *api.Ctx, d *sip.Draft, to api.Dest, dst []byte) []byte {
 	c.State.OnSend(d, c.Source.Socket, to.Socket)
 	l.addVia(d, to, wayOf(c.State), l.statelessID(c.Msg.Message()))
 	l.noteFlow(d, c.Source.Flow)
-	c.Done |= api.ActionRelayed
+	return d.Serialise(dst)
+}
+
+// forwardLarge sends by TCP what is too large for UDP, and as plain by UDP when
+// there is no connection to be had (RFC 3261 §18.1.1).
+func (l *Layer) forwardLarge(c *api.Ctx, d *sip.Draft, t *api.Target, udp api.Dest, plain []byte) error {
 	out := l.host.Out()
-	return out.Send(to, d.Serialise(out.Buffer()), nil)
+	tcp, ok := l.destOf(api.Hop{Proto: api.ProtoTCP, Addr: udp.Addr}, t, c.Source.Socket)
+	if !ok {
+		return out.Send(udp, plain, nil)
+	}
+	again := &plainAgain{l: l, to: udp, msg: bytes.Clone(plain)}
+	d.CopyFrom(c.Msg)
+	if _, _, err := l.prepareStateless(c, d, t); err != nil {
+		return err
+	}
+	if out.Send(tcp, l.composeStateless(c, d, tcp, plain[:0]), again) != nil {
+		return out.Send(udp, append(out.Buffer(), again.msg...), nil)
+	}
+	return nil
+}
+
+// plainAgain has by UDP what could not be sent by TCP.
+type plainAgain struct {
+	l   *Layer
+	to  api.Dest
+	msg []byte
+}
+
+// SendFailed sends it. api.SendObserver.
+func (a *plainAgain) SendFailed(error) {
+	out := a.l.host.Out()
+	if err := out.Send(a.to, append(out.Buffer(), a.msg...), nil); err != nil {
+		a.l.host.Log(nil, api.LevelInfo, "request not sent", api.Field{Key: "error", Value: err})
+	}
 }
 
 // prepareStateless applies RFC 3261 §16.6 items 2, 3 and 6 to a request that
