@@ -163,9 +163,9 @@ func rankOf(code int) int {
 	case code >= 600:
 		return code - 600
 	case code == 401, code == 407:
-		return 1000
+		return 4000
 	case code == 415, code == 420, code == 484:
-		return 1001
+		return 4001
 	case code == 408:
 		return 4999
 	case code == 503:
