@@ -150,7 +150,11 @@ func (t *transaction) bestSince(first int) *branch {
 		if int(b.index) < first || !b.decided || b.replica || b.moved || b.status < 300 {
 			continue
 		}
-		if r := rankOf(int(b.status)); r < rank {
+		r := rankOf(int(b.status))
+		if t.cancelled && b.status == 487 {
+			r = 3999 // the caller has asked for it: first of the 4xx
+		}
+		if r < rank {
 			best, rank = b, r
 		}
 	}

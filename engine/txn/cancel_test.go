@@ -34,6 +34,24 @@ func TestRow054_Row050_Row051_Cancel(t *testing.T) {
 	r.quiet()
 }
 
+// TestCancelledIs487: a caller who cancelled hears 487 when a branch says so,
+// though another failed by itself; a 6xx is still chosen before.
+func TestCancelledIs487(t *testing.T) {
+	for _, tc := range []struct {
+		code int
+		want string
+	}{{486, "487"}, {401, "487"}, {503, "487"}, {302, "302"}, {603, "603"}} {
+		r, inv := forked(t, "sip:bob@10.0.0.3")
+		r.recv(uas, answer(inv[0], 180, "b"))
+		r.recv(uas2, answer(inv[1], 180, "c"))
+		r.recv(uac, cancelReq())
+		r.recv(uas, answer(inv[0], tc.code, "b"))
+		r.want(r.recv(uas2, answer(inv[1], 487, "c")), "ACK "+uas2, tc.want+" "+uac)
+		r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
+		r.quiet()
+	}
+}
+
 // TestCancelRoute: the CANCEL has the Route of the INVITE as sent.
 func TestCancelRoute(t *testing.T) {
 	r := newRig(t, nil)
