@@ -271,6 +271,7 @@ func (t *transaction) prepareAll(c *api.Ctx, set []*branch) api.Outcome {
 func (b *branch) prepare() bool {
 	t := b.tx
 	d := &b.draft
+	turned := turnedRound(d, &b.to)
 	cleanRequestURI(t.l, d)
 	countHop(t.l, d, &t.live.in.Msg)
 	if b.breadth > 0 {
@@ -284,7 +285,7 @@ func (b *branch) prepare() bool {
 		t.l.logEdit(d.Prepend(sip.HdrRoute, []byte(b.to.Path)))
 	}
 	b.sips = isSips(d.RequestURI())
-	b.strict = strictRoute(t.l, d)
+	b.strict = turned || strictRoute(t.l, d)
 	return usable(b.nextURI())
 }
 
@@ -345,6 +346,12 @@ func lenWithSemi(params []byte) int {
 		return 0
 	}
 	return len(params) + 1
+}
+
+// turnedRound tells that loose_route has turned the request round for a strict
+// router already: the destination that it set is the Request-URI itself.
+func turnedRound(d *sip.Draft, to *api.Target) bool {
+	return to.Duri != "" && to.Duri == string(d.RequestURI())
 }
 
 // strictRoute turns the request round for a next hop that is a strict router:

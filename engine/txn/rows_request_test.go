@@ -173,6 +173,28 @@ func TestRow025_StrictRouter(t *testing.T) {
 	}
 }
 
+// TestRow025_TurnedRoundOnce: loose_route has done it where the destination is the
+// Request-URI, and it is not done again, with a transaction or without.
+func TestRow025_TurnedRoundOnce(t *testing.T) {
+	for _, stateless := range []bool{false, true} {
+		r := newRig(t, nil)
+		r.live.main = func(c *api.Ctx) api.Verdict {
+			c.Target.Duri = "sip:10.0.0.3"
+			if !stateless {
+				return r.relay(c)
+			}
+			if err := r.l.StatelessForward(c, c.Target); err != nil {
+				t.Error(err)
+			}
+			return api.VerdictNone
+		}
+		p := r.one(r.recv(uac, req("INFO", "sip:10.0.0.3", "Route: <sip:10.0.0.4>, <sip:bob@10.0.0.2>")), "INFO")
+		if uri, route := string(p.m.RequestURI()), p.header("Route"); uri != "sip:10.0.0.3" || route != "<sip:10.0.0.4>, <sip:bob@10.0.0.2>" || p.to.Addr.String() != uas2 {
+			t.Errorf("stateless %v: %s with Route %q to %v", stateless, uri, route, p.to.Addr)
+		}
+	}
+}
+
 // TestRow026_NextHop: destination URI, then Route, then Request-URI; Path becomes
 // Route (RFC 3327 §5.3).
 func TestRow026_NextHop(t *testing.T) {

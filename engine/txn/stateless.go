@@ -132,6 +132,7 @@ func (l *Layer) prepareStateless(c *api.Ctx, d *sip.Draft, t *api.Target) (stric
 			return false, false, err
 		}
 	}
+	turned := turnedRound(d, t)
 	cleanRequestURI(l, d)
 	came := c.Msg.Message()
 	if i := l.find(c); i >= 0 {
@@ -146,7 +147,7 @@ func (l *Layer) prepareStateless(c *api.Ctx, d *sip.Draft, t *api.Target) (stric
 		l.logEdit(d.Prepend(sip.HdrRoute, []byte(t.Path)))
 	}
 	sips = isSips(d.RequestURI())
-	return strictRoute(l, d), sips, nil
+	return turned || strictRoute(l, d), sips, nil
 }
 
 // destination resolves a URI to one place, always the first of its hops that

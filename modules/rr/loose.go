@@ -110,10 +110,12 @@ func (r *routing) afterLoose(preloaded bool) modules.Ret {
 }
 
 // toStrict hands the request to a strict router: it finds itself in the
-// request URI, and the target behind the last Route (RFC 3261 §16.6 step 6).
+// request URI, and the target behind the last Route (RFC 3261 §16.6 step 6). As
+// the destination, too, it tells the engine that this has been done.
 func (r *routing) toStrict(next *hop, taken int) modules.Ret {
 	target := "<" + string(r.c.Msg.RequestURI()) + ">"
 	r.remove(taken + 1)
+	r.c.Target.Duri = next.uri
 	err := appendRoute(r.c.Msg, target)
 	if err == nil {
 		err = r.c.Msg.SetRequestURI(next.uri)
@@ -168,6 +170,9 @@ func (r *routing) afterStrict(ruri *sip.URI) modules.Ret {
 		// Strict on both sides: its own URI goes where ours was, and the
 		// target stays the last Route.
 		target = next
+		if next != last {
+			r.c.Target.Duri = next.uri
+		}
 		r.remove(taken + 1)
 	}
 	if err := r.c.Msg.SetRequestURI(target.uri); err != nil {
