@@ -115,11 +115,12 @@ func (t *transaction) answeredSince(known int) bool {
 }
 
 // failureCtx is the context of a failure route: the request with the script's
-// edits, and URI, destination, path and flags as on the winning branch.
+// edits, and URI, destination, path and flags as on the winning branch. Where that
+// went to a strict router, its Request-URI is the router's and not taken.
 func (t *transaction) failureCtx(best *branch, h api.Handler) *api.Ctx {
 	c := t.handlerCtx(api.RouteFailure, h)
 	c.Msg.CopyFrom(&t.live.draft)
-	if uri := best.draft.RequestURI(); string(uri) != string(c.Msg.RequestURI()) {
+	if uri := best.draft.RequestURI(); !best.strict && string(uri) != string(c.Msg.RequestURI()) {
 		t.l.logEdit(c.Msg.SetRequestURI(uri))
 	}
 	*c.Target = best.to

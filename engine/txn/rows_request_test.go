@@ -195,6 +195,31 @@ func TestRow025_TurnedRoundOnce(t *testing.T) {
 	}
 }
 
+// TestRow025_TriedAgain: a failure route that relays again sends to the strict
+// router what it was sent before.
+func TestRow025_TriedAgain(t *testing.T) {
+	r := newRig(t, nil)
+	seen := ""
+	again := r.arm("failure_route.again", func(c *api.Ctx) {
+		seen = string(c.Msg.RequestURI())
+		c.Tx.Relay(c, 0)
+	})
+	r.live.main = func(c *api.Ctx) api.Verdict {
+		if c.Msg.Method() == sip.INVITE {
+			r.tx(c).Arm(c, api.RouteFailure, again)
+		}
+		return r.relay(c)
+	}
+	first := r.one(r.recv(uac, invite("Route: <sip:10.0.0.3>")), "INVITE")
+	second := r.one(r.recv(uas2, answer(first, 486, "b")), "INVITE")
+	if uri, route := string(second.m.RequestURI()), second.header("Route"); uri != "sip:10.0.0.3" || route != "<sip:bob@10.0.0.2>" || seen != "sip:bob@10.0.0.2" {
+		t.Errorf("%s with Route %q; the failure route saw %s", uri, route, seen)
+	}
+	r.recv(uas2, answer(second, 486, "b"))
+	r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
+	r.quiet()
+}
+
 // TestRow026_NextHop: destination URI, then Route, then Request-URI; Path becomes
 // Route (RFC 3327 §5.3).
 func TestRow026_NextHop(t *testing.T) {
