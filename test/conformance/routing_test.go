@@ -2,8 +2,10 @@ package conformance_test
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/luasips/luasips/engine/sip"
 )
@@ -80,4 +82,45 @@ func TestTraversal(t *testing.T) {
 		})
 	}
 	b.alive()
+}
+
+// TestLargeRequest: more than 1,300 bytes go by TCP with a Via that says so, and by
+// UDP where nobody listens for TCP (RFC 3261 §18.1.1), with a transaction and
+// without.
+func TestLargeRequest(t *testing.T) {
+	for name, script := range map[string]string{"stateful": dialogs, "stateless": stateless} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, strings.ReplaceAll(script, "sip:{callee}", ""), "127.0.0.1")
+			s := b.udp()
+			large := "Subject: " + strings.Repeat("x", 1400) + "\r\n"
+			s.send(to(b.callee.addr.String(), request("MESSAGE", "by-tcp", s, large)))
+			if b.callee.wait(1) != 1 {
+				t.Fatal("nothing came to a callee who listens for both")
+			}
+			if got := string(b.callee.requests()[0]); !strings.Contains(got, "\r\nVia: SIP/2.0/TCP "+b.proxy.String()+";") {
+				t.Errorf("not by TCP:\n%s", got)
+			}
+			udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer udp.Close()
+			s.send(to(udp.LocalAddr().String(), request("MESSAGE", "by-udp", s, large)))
+			if err := udp.SetReadDeadline(time.Now().Add(2 * patience)); err != nil {
+				t.Fatal(err)
+			}
+			buf := make([]byte, 1<<16)
+			n, _, err := udp.ReadFromUDPAddrPort(buf)
+			if err != nil || !strings.Contains(string(buf[:n]), "\r\nVia: SIP/2.0/UDP "+b.proxy.String()+";") {
+				t.Errorf("where TCP is refused: %v\n%s", err, buf[:n])
+			}
+			b.alive()
+		})
+	}
+}
+
+// to puts another address into a request's Request-URI.
+func to(addr string, msg []byte) []byte {
+	before, rest, _ := strings.Cut(string(msg), "@")
+	return []byte(before + "@" + addr + rest[strings.IndexByte(rest, ' '):])
 }
