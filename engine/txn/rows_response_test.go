@@ -228,6 +228,19 @@ func TestRow043_Lone503(t *testing.T) {
 	r.quiet()
 }
 
+// TestRow043_TransportError: the 503 that a failed connection counts as is no less a
+// lone one.
+func TestRow043_TransportError(t *testing.T) {
+	r := newRig(t, nil)
+	p := r.one(r.recv(uac, req("INVITE", "sip:bob@10.0.0.2;transport=tcp")), "INVITE")
+	mark := len(r.sent)
+	p.obs.SendFailed(errName)
+	r.run()
+	r.want(r.sent[mark:], "500 "+uac)
+	r.recv(uac, req("ACK", "sip:bob@10.0.0.2"))
+	r.quiet()
+}
+
 // TestRow044_NoAnswer: nobody answers: 408.
 func TestRow044_NoAnswer(t *testing.T) {
 	r, _ := forked(t, "sip:bob@10.0.0.3")
