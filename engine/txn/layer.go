@@ -263,22 +263,24 @@ func (l *Layer) Transaction(c *api.Ctx) (api.Transaction, error) {
 
 // Parking tells that c's handler gives the token away: an INVITE that has been
 // answered by nothing gets 100 Trying after 200 ms (RFC 3261 §17.2.1), another
-// request when its client would repeat it every T2 (RFC 4320 §4.1), and a CANCEL
-// will be taken without the script.
+// request that has a transaction when its client would repeat it every T2
+// (RFC 4320 §4.1), and a CANCEL will be taken without the script.
 func (l *Layer) Parking(c *api.Ctx) {
 	t := l.of(c)
 	if t == nil {
 		return
 	}
 	t.parks++
-	if t.method != sip.CANCEL && t.state != serverNone && t.status == 0 && t.tryAt == never && !t.sent100 && t.state <= serverProceeding {
-		after := 200 * time.Millisecond
-		if t.method != sip.INVITE {
-			after = 7 * t.cfg.T1
-		}
-		t.tryAt = l.since(c.Source.Received) + after
-		t.schedule()
+	if t.state == serverNone || t.status != 0 || t.tryAt != never || t.sent100 {
+		return
 	}
+	switch {
+	case t.method == sip.INVITE:
+		t.tryAt = l.since(c.Source.Received) + 200*time.Millisecond
+	case t.state == serverProceeding:
+		t.tryAt = l.since(c.Source.Received) + 7*t.cfg.T1
+	}
+	t.schedule()
 }
 
 // Resumed ends what Parking began.

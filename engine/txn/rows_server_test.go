@@ -74,35 +74,34 @@ func TestRow071_TryingWhileParked(t *testing.T) {
 	r.want(r.recv(uac, invite()), "100 "+uac, "100 "+uac, "INVITE "+uas)
 }
 
-// TestRow108_TryingWhileParked: a request other than INVITE gets its 100 when the
-// script waits for longer than 3.5 s, and not before; a CANCEL none.
+// TestRow108_TryingWhileParked: a request other than INVITE that has a transaction
+// gets its 100 when the script waits for longer than 3.5 s, and not before; one
+// without a transaction, and a CANCEL, none.
 func TestRow108_TryingWhileParked(t *testing.T) {
-	for _, stateful := range []bool{false, true} {
+	r := newRig(t, nil)
+	r.onPark = func() {
+		r.advance(3400 * time.Millisecond)
+		r.want(r.sent)
+		r.advance(200 * time.Millisecond)
+		r.want(r.sent, "100 "+uac)
+		r.want(r.recv(uac, req("OPTIONS", "sip:bob@10.0.0.2")), "100 "+uac)
+	}
+	r.live.main = func(c *api.Ctx) api.Verdict {
+		r.tx(c)
+		r.Park(c, func() {})
+		r.onPark = func() { r.advance(10 * time.Second) }
+		r.Park(c, func() {})
+		return r.relay(c)
+	}
+	r.want(r.recv(uac, req("OPTIONS", "sip:bob@10.0.0.2")), "100 "+uac, "100 "+uac, "OPTIONS "+uas)
+	r.quiet()
+	for _, in := range []string{req("OPTIONS", "sip:bob@10.0.0.2"), cancelReq()} {
 		r := newRig(t, nil)
-		r.onPark = func() {
-			r.advance(3400 * time.Millisecond)
-			r.want(r.sent)
-			r.advance(200 * time.Millisecond)
-			r.want(r.sent, "100 "+uac)
-			r.want(r.recv(uac, req("OPTIONS", "sip:bob@10.0.0.2")), "100 "+uac)
-		}
-		r.live.main = func(c *api.Ctx) api.Verdict {
-			if stateful {
-				r.tx(c)
-			}
-			r.Park(c, func() {})
-			r.onPark = func() { r.advance(10 * time.Second) }
-			r.Park(c, func() {})
-			return r.relay(c)
-		}
-		r.want(r.recv(uac, req("OPTIONS", "sip:bob@10.0.0.2")), "100 "+uac, "100 "+uac, "OPTIONS "+uas)
+		r.onPark = func() { r.advance(10 * time.Second) }
+		r.live.main = func(c *api.Ctx) api.Verdict { r.Park(c, func() {}); return api.VerdictDrop }
+		r.want(r.recv(uac, in))
 		r.quiet()
 	}
-	r := newRig(t, nil)
-	r.onPark = func() { r.advance(10 * time.Second) }
-	r.live.main = func(c *api.Ctx) api.Verdict { r.Park(c, func() {}); return api.VerdictDrop }
-	r.want(r.recv(uac, cancelReq()))
-	r.quiet()
 }
 
 // TestAuto100: the setting and the flag turn the 100 of t_relay off.
