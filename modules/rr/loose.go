@@ -115,7 +115,7 @@ func (r *routing) afterLoose(preloaded bool) modules.Ret {
 func (r *routing) toStrict(next *hop, taken int) modules.Ret {
 	target := "<" + string(r.c.Msg.RequestURI()) + ">"
 	r.remove(taken + 1)
-	r.c.Target.Duri = next.uri
+	r.c.Target.Duri = string(next.uri)
 	err := appendRoute(r.c.Msg, target)
 	if err == nil {
 		err = r.c.Msg.SetRequestURI(next.uri)
@@ -171,7 +171,7 @@ func (r *routing) afterStrict(ruri *sip.URI) modules.Ret {
 		// target stays the last Route.
 		target = next
 		if next != last {
-			r.c.Target.Duri = next.uri
+			r.c.Target.Duri = string(next.uri)
 		}
 		r.remove(taken + 1)
 	}
