@@ -75,6 +75,7 @@ func (p *params) int(i, def int) int {
 	n := int(v.Num)
 	if v.Kind != modules.KindNumber || float64(n) != v.Num {
 		p.err = fmt.Errorf("argument %d: wants a whole number, got %s", i+2, v.Text())
+		return def
 	}
 	return n
 }
