@@ -53,7 +53,7 @@ func countText(low, high int) string {
 
 // argument checks one value against its declaration.
 func (st *State) argument(a *modules.Arg, v lua.LValue) (modules.Value, error) {
-	if v == lua.LNil || a.Optional && v == lua.LValue(lua.LString("")) {
+	if v == lua.LNil || a.Optional && !a.Null && v == lua.LValue(lua.LString("")) {
 		if a.Optional || a.Kind == modules.KindAny && v == lua.LNil {
 			return modules.Value{}, nil
 		}

@@ -13,6 +13,9 @@ type Arg struct {
 	Kind     Kind   // KindAny accepts all
 	Optional bool   // nil and absent are one
 	Default  string // shown in the reference
+	// Null marks an optional argument whose nil is a value: "" is then the
+	// empty string and not an argument left out.
+	Null bool
 	// Words are the values a string may have, or, with WordList, the words
 	// that a comma-separated list may hold. Checked at load when constant.
 	Words    []string

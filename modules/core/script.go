@@ -21,7 +21,7 @@ func scriptFunctions() []modules.Function {
 			Outputs: []modules.OutputDoc{{Name: "sec", Kind: modules.KindNumber, Doc: "Unix time in seconds"}, {Name: "usec", Kind: modules.KindNumber, Doc: "microseconds of that second"}}}, timestamp),
 		modules.FN(modules.Spec{Name: "raise_event", Doc: "Raises an event: event_route.NAME runs later, in no transaction."}, raiseArgs, raiseEvent),
 		modules.F2(modules.Spec{Name: "assert", Doc: "Raises an error when a condition does not hold and config{enable_asserts} is set."},
-			modules.OptAnyArg("statement", "the condition"), modules.OptStrArg("description", "", "what it says"), assertCondition),
+			modules.OptAnyArg("statement", "the condition").With(func(a *modules.Arg) { a.Null = true }), modules.OptStrArg("description", "", "what it says"), assertCondition),
 		modules.F2(modules.Spec{Name: "hdr", Doc: "One header line ending in CRLF, for functions that take whole lines.", TopLevel: true,
 			Outputs: []modules.OutputDoc{{Name: "line", Kind: modules.KindString, Doc: "the line"}}},
 			modules.StrArg("name", "header name"), modules.StrArg("value", "header value, without CR, LF and NUL"), headerLine),

@@ -1,6 +1,7 @@
 package moduletest
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -69,10 +70,12 @@ func decodeArgs(f *modules.Function, args []any) (*modules.Args, error) {
 }
 
 func checkArg(d *modules.Arg, v modules.Value) (modules.Value, error) {
-	if v.IsNil() {
-		if d.Optional {
-			return v, nil
-		}
+	switch {
+	case d.Optional && (v.IsNil() || !d.Null && v.Kind == modules.KindString && v.Str == ""):
+		return modules.Nil(), nil
+	case v.IsNil() && d.Kind == modules.KindAny:
+		return v, nil
+	case v.IsNil():
 		return v, fmt.Errorf("argument %q is missing", d.Name)
 	}
 	if d.Kind == modules.KindString && v.Kind == modules.KindNumber {
@@ -83,6 +86,9 @@ func checkArg(d *modules.Arg, v modules.Value) (modules.Value, error) {
 	}
 	if d.Max > d.Min && (v.Num < d.Min || v.Num > d.Max) {
 		return v, fmt.Errorf("argument %q must be %g to %g", d.Name, d.Min, d.Max)
+	}
+	if d.Kind == modules.KindNumber && v.Num != v.Num {
+		return v, fmt.Errorf("argument %q is not a number", d.Name)
 	}
 	return v, checkWords(d, v)
 }
@@ -146,6 +152,8 @@ func reads(f *modules.Field, c *api.Ctx) bool {
 	return f.Routes&c.Kind != 0
 }
 
+var errNoMessage = errors.New("there is no message")
+
 // Set writes msg.NAME; the error is what raises in the script. A read-only
 // field fails the test.
 func (l *Loaded) Set(c *api.Ctx, name string, v any) error {
@@ -153,6 +161,9 @@ func (l *Loaded) Set(c *api.Ctx, name string, v any) error {
 	f := l.field(name)
 	if f.Set == nil {
 		l.T.Fatalf("msg.%s is read-only", name)
+	}
+	if c.Msg == nil && f.Routes&c.Kind == 0 {
+		return errNoMessage
 	}
 	return f.Set(l.Inst, c, ValueOf(v))
 }
@@ -163,6 +174,9 @@ func (l *Loaded) SetKey(c *api.Ctx, name string, key, v any) error {
 	f := l.field(name)
 	if f.SetKey == nil {
 		l.T.Fatalf("msg.%s[...] is read-only", name)
+	}
+	if c.Msg == nil && f.Routes&c.Kind == 0 {
+		return errNoMessage
 	}
 	return f.SetKey(l.Inst, c, ValueOf(key), ValueOf(v))
 }

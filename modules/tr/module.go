@@ -41,7 +41,7 @@ type config struct {
 const maxLength = 65535
 
 func subject() modules.Arg {
-	return modules.Arg{Name: "v", Doc: "the value to transform; nil gives nil", Kind: modules.KindString, Optional: true}
+	return modules.Arg{Name: "v", Doc: "the value to transform; nil gives nil", Kind: modules.KindString, Optional: true, Null: true}
 }
 
 func strArg(name, doc string) modules.Arg {
