@@ -1,6 +1,8 @@
 package luabind
 
 import (
+	"fmt"
+
 	lua "github.com/yuin/gopher-lua"
 
 	"github.com/luasips/luasips/engine/api"
@@ -126,6 +128,14 @@ func optional(s string) lua.LValue {
 	return lua.LString(s)
 }
 
+// thousandths is a q value, nil when there is none.
+func thousandths(q int) lua.LValue {
+	if q < 0 {
+		return lua.LNil
+	}
+	return lua.LNumber(q)
+}
+
 func branchIndex(L *lua.LState) int {
 	b := checkBranch(L)
 	t := b.target()
@@ -152,7 +162,7 @@ func branchIndex(L *lua.LState) int {
 	case "path":
 		L.Push(optional(t.Path))
 	case "q":
-		L.Push(lua.LNumber(t.Q))
+		L.Push(thousandths(t.Q))
 	case "socket":
 		L.Push(socketText(t))
 	case "type":
@@ -226,21 +236,68 @@ func branchNewIndex(L *lua.LState) int {
 			L.RaiseError("a branch's uri: %s", err.Error())
 		}
 	case "duri":
+		if err := checkNextHop(text); err != nil {
+			L.RaiseError("a branch's duri: %s", err.Error())
+		}
 		t.Duri = text
 	case "path":
+		if err := checkPath(text); err != nil {
+			L.RaiseError("a branch's path: %s", err.Error())
+		}
 		t.Path = text
 	case "q":
-		n, ok := v.(lua.LNumber)
-		if !ok || n < -1 || n > 1000 {
-			L.RaiseError("a branch's q must be a number from 0 to 1000, or -1 for none")
-		}
-		t.Q = int(n)
+		t.Q = branchQ(L, v)
 	case "socket":
 		setBranchSocket(L, b, t, text)
 	default:
 		L.RaiseError("a branch has no part %q to assign%s", key, didYouMean(key, branchParts))
 	}
 	return 0
+}
+
+// branchQ reads a q value in thousandths, -1 for nil.
+func branchQ(L *lua.LState, v lua.LValue) int {
+	if v == lua.LNil {
+		return -1
+	}
+	n, ok := v.(lua.LNumber)
+	if !ok || n < 0 || n > 1000 || lua.LNumber(int(n)) != n {
+		L.RaiseError("a branch's q must be a whole number from 0 to 1000, or nil for none")
+	}
+	return int(n)
+}
+
+// checkNextHop refuses what is not a sip or sips URI; "" is none.
+func checkNextHop(uri string) error {
+	if uri == "" {
+		return nil
+	}
+	var u sip.URI
+	if err := sip.ParseURI([]byte(uri), &u); err != nil {
+		return fmt.Errorf("%q: %w", clip(uri), err)
+	}
+	if !u.IsSIP() {
+		return fmt.Errorf("%q is not a sip or sips URI, which a destination must be", clip(uri))
+	}
+	return nil
+}
+
+// checkPath refuses what cannot stand in a Route header; "" is none.
+func checkPath(path string) error {
+	if path == "" {
+		return nil
+	}
+	for rest := []byte(path); len(rest) > 0; {
+		var n sip.NameAddr
+		var err error
+		if rest, err = sip.ParseNameAddr(rest, &n); err != nil {
+			return fmt.Errorf("%q is no list of addresses: %w", clip(path), err)
+		}
+		if n.Star {
+			return fmt.Errorf("%q is no list of addresses", clip(path))
+		}
+	}
+	return nil
 }
 
 func setBranchSocket(L *lua.LState, b *branchObj, t *api.Target, text string) {
