@@ -186,6 +186,9 @@ func hdrNewIndex(L *lua.LState) int {
 	}
 	v := L.Get(3)
 	if v == lua.LNil {
+		if id := sip.LookupHeader([]byte(name)); id.Mandatory() {
+			L.RaiseError("msg.hdr[%q] cannot be removed: no message is without %s", name, id.Name())
+		}
 		m.c.Msg.Remove([]byte(name))
 		return 0
 	}

@@ -30,6 +30,16 @@ func (d *Draft) InsertLinesAfter(anchor, lines []byte) error {
 	return nil
 }
 
+// InsertLinesBehind adds raw header lines behind line p, in their order; lines
+// added so earlier stay before them (OpenSIPS append_hf with a header).
+func (d *Draft) InsertLinesBehind(p Pos, lines []byte) error {
+	if err := CheckLines(lines); err != nil {
+		return err
+	}
+	eachLine(lines, func(line []byte) { d.insertBehind(p, d.rawLine(line)) })
+	return nil
+}
+
 // InsertLinesBefore adds raw header lines before the first header named anchor,
 // or of all when anchor is nil, in their order (OpenSIPS insert_hf).
 func (d *Draft) InsertLinesBefore(anchor, lines []byte) error {

@@ -258,6 +258,17 @@ func headerHash(b []byte) uint32 {
 	return (h ^ h>>6) & headerSlotMask
 }
 
+// Mandatory tells whether every message must have the header: requests by
+// RFC 3261 §8.1.1, responses by §8.2.6.2. Max-Forwards, which a proxy adds where
+// it is absent, is not counted.
+func (id HeaderID) Mandatory() bool {
+	switch id {
+	case HdrVia, HdrFrom, HdrTo, HdrCallID, HdrCSeq:
+		return true
+	}
+	return false
+}
+
 // LookupHeader finds a header field by its long or compact name in any case.
 // It does not allocate.
 func LookupHeader(name []byte) HeaderID {

@@ -26,7 +26,7 @@ func headerFunctions() []modules.Function {
 			Doc: "Sets the body of the replies made here to this request; append_to_reply gives its Content-Type."},
 			modules.StrArg("txt", "the body; empty for none"), (*config).appendBodyToReply),
 		modules.F2(modules.Spec{Name: "append_hf", Routes: routesAny,
-			Doc: "Adds header lines behind the last header, or behind the last one with a given name."},
+			Doc: "Adds header lines behind the last header, or behind the first one with a given name."},
 			line, modules.OptStrArg("hdr_anchor", "", "header to add them behind; where there is none they go to the end"), (*config).appendHF),
 		modules.F2(modules.Spec{Name: "insert_hf", Routes: routesAny,
 			Doc: "Adds header lines before the first header, or before the first one with a given name."},
@@ -40,12 +40,12 @@ func headerFunctions() []modules.Function {
 		modules.F0(modules.Spec{Name: "append_time", Routes: routesRequest,
 			Doc: "Adds a Date header to the replies made here to this request."}, (*config).appendTime),
 		modules.F1(modules.Spec{Name: "remove_hf", Routes: routesAny,
-			Doc: "Removes all headers with a name; true when there was one."}, name, (*config).removeHF),
+			Doc: "Removes all headers with a name; true when there was one. Raises for Via, From, To, Call-ID and CSeq, which every message has."}, name, (*config).removeHF),
 		modules.F1(modules.Spec{Name: "remove_hf_re", Routes: routesAny,
-			Doc: "Removes all headers whose name matches a pattern; true when there was one."},
+			Doc: "Removes all headers whose name matches a pattern, but those that every message has; true when there was one."},
 			modules.PatternArg("hname_expr", "pattern"), (*config).removeHFRe),
 		modules.F1(modules.Spec{Name: "remove_hf_glob", Routes: routesAny,
-			Doc: "Removes all headers whose name matches a glob; true when there was one."},
+			Doc: "Removes all headers whose name matches a glob, but those that every message has; true when there was one."},
 			globArg(), (*config).removeHFGlob),
 		modules.F1(modules.Spec{Name: "get_glob_headers_values", Routes: routesAny,
 			Doc: "Reads all headers whose name matches a glob.",
@@ -95,8 +95,8 @@ func (*config) appendBodyToReply(c *api.Ctx, body string) modules.Ret {
 // appendHF is append_hf.
 func (*config) appendHF(c *api.Ctx, lines, anchor string) modules.Ret {
 	if anchor != "" {
-		if err := c.Msg.InsertLinesAfter([]byte(anchor), []byte(lines)); !errors.Is(err, sip.ErrNoHeader) {
-			return done(err)
+		if pos, _, ok := c.Msg.FindPos([]byte(anchor)); ok {
+			return done(c.Msg.InsertLinesBehind(pos, []byte(lines)))
 		}
 	}
 	return done(c.Msg.AppendLines([]byte(lines)))
@@ -132,6 +132,9 @@ func (*config) appendTime(c *api.Ctx) modules.Ret {
 
 // removeHF is remove_hf.
 func (*config) removeHF(c *api.Ctx, name string) modules.Ret {
+	if id := sip.LookupHeader([]byte(name)); id.Mandatory() {
+		return modules.Misuse(fmt.Errorf("%s cannot be removed: no message is without it (RFC 3261 §8.1.1)", id.Name()))
+	}
 	return edited(c.Msg.Remove([]byte(name)), "there is no such header")
 }
 
@@ -149,11 +152,12 @@ func (*config) removeHFGlob(c *api.Ctx, pattern string) modules.Ret {
 	return edited(removeWhere(c.Msg, func(name []byte) bool { return glob(pattern, string(name)) }), "no header name matches")
 }
 
-// removeWhere removes the headers whose name f accepts.
+// removeWhere removes the headers whose name f accepts, but those that every
+// message has.
 func removeWhere(d *sip.Draft, f func(name []byte) bool) int {
 	var gone []sip.Pos
 	for pos, h := range d.Headers() {
-		if f(h.Name) {
+		if !h.ID.Mandatory() && f(h.Name) {
 			gone = append(gone, pos)
 		}
 	}
@@ -224,7 +228,7 @@ func (*config) hasOption(c *api.Ctx, name, option string) modules.Ret {
 
 // addOption is list_hdr_add_option.
 func (*config) addOption(c *api.Ctx, name, option string) modules.Ret {
-	if err := checkOption(option); err != nil {
+	if err := checkList(name, option); err != nil {
 		return modules.Misuse(err)
 	}
 	if lines := optionLines(c.Msg, name); len(lines) > 0 {
@@ -238,7 +242,11 @@ func (*config) addOption(c *api.Ctx, name, option string) modules.Ret {
 	return done(c.Msg.Append([]byte(name), []byte(option)))
 }
 
-func checkOption(option string) error {
+// checkList refuses headers that hold no list, and what is no item of one.
+func checkList(name, option string) error {
+	if id := sip.LookupHeader([]byte(name)); id.Mandatory() {
+		return fmt.Errorf("%s holds no list of options", id.Name())
+	}
 	if option == "" || strings.ContainsAny(option, ",\r\n\x00") {
 		return fmt.Errorf("option %q is no list item", option)
 	}
@@ -247,6 +255,9 @@ func checkOption(option string) error {
 
 // removeOption is list_hdr_remove_option.
 func (*config) removeOption(c *api.Ctx, name, option string) modules.Ret {
+	if err := checkList(name, option); err != nil {
+		return modules.Misuse(err)
+	}
 	n := 0
 	for _, l := range optionLines(c.Msg, name) {
 		var keep []string

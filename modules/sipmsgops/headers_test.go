@@ -53,6 +53,52 @@ func TestAppendAndInsert(t *testing.T) {
 	}
 }
 
+// What every message has stays, whatever a script asks for.
+func TestMandatoryHeadersStay(t *testing.T) {
+	m, c := load(t, mt.Invite, api.RouteRequest)
+	for _, name := range []string{"Via", "v", "From", "f", "TO", "Call-ID", "i", "CSeq"} {
+		if r := m.Call(c, "remove_hf", name); r.Err == nil {
+			t.Errorf("%s was removed", name)
+		}
+	}
+	for _, call := range [][2]string{{"remove_hf_glob", "*"}, {"remove_hf_re", "."}} {
+		m, c := load(t, mt.Invite, api.RouteRequest)
+		if r := m.Call(c, call[0], call[1]); !r.OK {
+			t.Errorf("%s: %+v", call, r)
+		}
+		if got := headers(c); len(got) != 5 {
+			t.Errorf("%s left %q", call, got)
+		}
+	}
+}
+
+// The options of what is no list are not written.
+func TestNoListOfOptions(t *testing.T) {
+	m, c := load(t, mt.Invite, api.RouteRequest)
+	before := mt.WireOf(c)
+	for _, name := range []string{"From", "i", "CSeq"} {
+		for _, f := range []string{"list_hdr_add_option", "list_hdr_remove_option"} {
+			if r := m.Call(c, f, name, "call-1@192.0.2.10"); r.Err == nil || mt.WireOf(c) != before {
+				t.Errorf("%s(%q) was taken", f, name)
+			}
+		}
+	}
+}
+
+// With a header to stand behind, append_hf takes the first of that name, and
+// lines added later stand behind those added before.
+func TestAppendBehindFirst(t *testing.T) {
+	m, c := load(t, strings.Replace(mt.OK, "CSeq", "X-V: 1\nX-V: 2\nCSeq", 1), api.RouteReply)
+	for _, line := range []string{"X-A: 1\r\n", "X-B: 2\r\n"} {
+		if r := m.Call(c, "append_hf", line, "x-v"); !r.OK {
+			t.Fatalf("%+v", r)
+		}
+	}
+	if got := strings.Join(headers(c), "|"); !strings.Contains(got, "|X-V: 1|X-A: 1|X-B: 2|X-V: 2|CSeq") {
+		t.Error(got)
+	}
+}
+
 func TestRawLinesRefused(t *testing.T) {
 	m, c := load(t, mt.Invite, api.RouteRequest)
 	before := mt.WireOf(c)

@@ -45,6 +45,8 @@ func TestHeaders(t *testing.T) {
 		{lua: `msg:add_header("X-Foo", "three") local l = msg:headers("X-Foo") return #l, l[3], l[1]`, want: "3|three|one"},
 		{lua: `msg:add_header("X-New", 7) return msg.hdr["X-New"], msg.orig.hdr["X-New"]`, want: "7|nil"},
 		{lua: `local ok = sipmsgops.append_hf("X-A: 1\r\nX-B: 2\r\n") return ok, msg.hdr["X-A"], msg.hdr["X-B"]`, want: "true|1|2"},
+		raises(`msg.hdr["v"] = nil`, "no message is without Via"),
+		raises(`msg.hdr["Call-ID"] = nil`, "no message is without Call-ID"),
 		{lua: `sipmsgops.append_hf(core.hdr("X-A", msg.fU)) return msg.hdr["X-A"], #core.hdr("X-A", "b")`, want: "alice|8"},
 		{lua: `sipmsgops.remove_hf("X-Foo") return msg.hdr["X-Foo"], sipmsgops.is_present_hf("X-Foo")`, want: "nil|false|there is no such header"},
 		{lua: `return msg:headers()[1].name, msg:headers()[2].value`, want: "Via|70"},
