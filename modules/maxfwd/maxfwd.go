@@ -12,6 +12,9 @@ type config struct {
 	limit int
 }
 
+// highest is the highest Max-Forwards there is (RFC 3261 §20.22).
+const highest = 255
+
 var headerName = []byte("Max-Forwards")
 
 // process is mf_process_maxfwd_header.
@@ -21,7 +24,7 @@ func (m *config) process(c *api.Ctx, value int) modules.Ret {
 	case err != nil:
 		return modules.No(-2, "bad_header", "Max-Forwards is not a number from 0 to 255")
 	case !present:
-		return m.write(c, value, modules.YesCode(2, "added"))
+		return m.write(c, min(value, m.limit, highest), modules.YesCode(2, "added"))
 	case n == 0:
 		return modules.No(-1, "zero", "Max-Forwards has reached 0")
 	}

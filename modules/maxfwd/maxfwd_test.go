@@ -52,6 +52,17 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// What is added is bounded like what is lowered, and by what the header may be.
+func TestAddedIsBounded(t *testing.T) {
+	for limit, want := range map[int]string{32: "Max-Forwards: 32\r\n", 256: "Max-Forwards: 255\r\n"} {
+		c := ctx(t, "", api.RouteRequest)
+		m := mt.Load(t, mt.HostOf(c), maxfwd.Module(), map[string]any{"max_limit": limit})
+		if r := m.Call(c, "mf_process_maxfwd_header", 256); r.Code != 2 || !strings.Contains(mt.WireOf(c), want) {
+			t.Errorf("limit %d: %+v in\n%s", limit, r, mt.WireOf(c))
+		}
+	}
+}
+
 func TestLessThan(t *testing.T) {
 	for _, tt := range []struct {
 		header string
