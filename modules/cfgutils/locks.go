@@ -18,13 +18,30 @@ const lease = 30 * time.Second
 // maxStatic bounds the names of static locks.
 const maxStatic = 65536
 
-// lock is one script lock. It belongs to a transaction, by its state, and not
-// to a worker: its holder may wait, and may release it in another handler.
+// lock is one script lock. It belongs to a transaction, by an owner kept in its
+// state, and not to a worker: its holder may wait, and may release it in another
+// handler.
 type lock struct {
 	mu      sync.Mutex
 	holder  any // nil: free
 	since   time.Time
 	waiters []*waiter // in the order they came
+}
+
+// owner is who takes locks: a request, and the transaction that is made of it.
+type owner struct{ _ byte } // not empty: each has an address of its own
+
+// ownerKey is the slot of a message's state, which the transaction takes over.
+type ownerKey struct{}
+
+// ownerOf is the owner of c's locks, made at the first.
+func ownerOf(c *api.Ctx) *owner {
+	if o, ok := c.State.Slot(ownerKey{}).(*owner); ok {
+		return o
+	}
+	o := &owner{}
+	c.State.SetSlot(ownerKey{}, o)
+	return o
 }
 
 type waiter struct {
@@ -177,7 +194,7 @@ func lockFunctions() []modules.Function {
 			if err != nil {
 				return modules.Misuse(err)
 			}
-			return modules.YesIf(l.release(c.State), "not_held", "this transaction does not hold the lock")
+			return modules.YesIf(l.release(ownerOf(c)), "not_held", "this transaction does not hold the lock")
 		})
 	}
 	return []modules.Function{
@@ -193,7 +210,7 @@ func lockFunctions() []modules.Function {
 
 // acquire takes a lock; it parks only when the lock is busy.
 func (cfg *config) acquire(c *api.Ctx, l *lock, key string) modules.Ret {
-	owner := c.State
+	owner := ownerOf(c)
 	switch l.try(owner) {
 	case taken:
 		return modules.Yes()

@@ -74,6 +74,26 @@ func TestForgottenLock(t *testing.T) {
 	})
 }
 
+// TestLockGoesWithTransaction takes a lock for a request and releases it when
+// the request has become a transaction, which keeps a copy of its state; the
+// memory of that state, used for the next request, holds no lock.
+func TestLockGoesWithTransaction(t *testing.T) {
+	l := load(t, nil)
+	c := l.Host.Ctx("", api.RouteTimer)
+	mustYes(t, l.Call(c, "get_dynamic_lock", "k"))
+	first, copied := c.State, *c.State
+	c.State = &copied
+	mustYes(t, l.Call(c, "release_dynamic_lock", "k"))
+
+	mustYes(t, l.Call(c, "get_dynamic_lock", "k"))
+	*first = api.State{}
+	next := l.Host.Ctx("", api.RouteTimer)
+	next.State = first
+	if r := l.Call(next, "release_dynamic_lock", "k"); r.OK {
+		t.Error("another request released the lock")
+	}
+}
+
 func TestWaiterEndsWithProgram(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		got := make(chan modules.Ret, 1)
