@@ -27,6 +27,10 @@ func (h *host) Cancelled(c *api.Ctx) bool                       { return h.w.lay
 func (h *host) StatelessReply(c *api.Ctx, code int, reason string, o *api.ReplyOptions) error {
 	return h.w.layer.StatelessReply(c, code, reason, o)
 }
+
+// LocalTag is the To tag of responses made here to c's request.
+func (h *host) LocalTag(c *api.Ctx) string { return h.w.layer.LocalTag(c) }
+
 func (h *host) StatelessForward(c *api.Ctx, t *api.Target) error {
 	return h.w.layer.StatelessForward(c, t)
 }

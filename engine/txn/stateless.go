@@ -29,17 +29,46 @@ func (l *Layer) StatelessReply(c *api.Ctx, code int, reason string, o *api.Reply
 	if err != nil {
 		return err
 	}
-	key := l.requestKey(m, via, m.Method())
-	if m.Method() == sip.CANCEL { // §9.2: the tag of the INVITE's responses
-		key = l.requestKey(m, via, sip.INVITE)
-	}
 	var tag [tagLen]byte
-	so := l.replyOptions(c.State, o, l.tag(tag[:0], key), &c.Source)
+	so := l.replyOptions(c.State, o, l.statelessTag(tag[:0], m, via), &c.Source)
 	out := l.host.Out()
 	b := sip.AppendReply(out.Buffer(), m, code, reason, &so)
 	c.State.ReplyHeaders = c.State.ReplyHeaders[:0]
 	c.Done |= actionOf(code)
 	return out.Send(replyDest(via, &c.Source, c.State.AddRport), b, nil)
+}
+
+// statelessTag appends the To tag of responses made without a transaction. A
+// CANCEL's is that of the INVITE's responses (RFC 3261 §9.2).
+func (l *Layer) statelessTag(dst []byte, m *sip.Message, via *sip.Via) []byte {
+	method := m.Method()
+	if method == sip.CANCEL {
+		method = sip.INVITE
+	}
+	return l.tag(dst, l.requestKey(m, via, method))
+}
+
+// LocalTag is the To tag that responses made here to c's request have: one that
+// it came with, the transaction's when there is one, else that of a stateless
+// one; "" when the request is none that could be answered (OpenSIPS
+// $sig_local_totag).
+func (l *Layer) LocalTag(c *api.Ctx) string {
+	if c.Msg == nil || c.Msg.Message() == nil || !c.Msg.IsRequest() {
+		return ""
+	}
+	m := c.Msg.Message()
+	if to, err := m.To(); err == nil && len(to.Tag) > 0 {
+		return string(to.Tag)
+	}
+	var tag [tagLen]byte
+	if t := l.of(c); t != nil {
+		return string(t.toTag(tag[:0]))
+	}
+	via, err := m.Via()
+	if err != nil {
+		return ""
+	}
+	return string(l.statelessTag(tag[:0], m, via))
 }
 
 // StatelessForward sends c's request on to t without a transaction (OpenSIPS

@@ -25,8 +25,7 @@ func Module() *modules.Module {
 		},
 		Fields: []modules.Field{
 			modules.FieldOf("sig_local_totag", "$sig_local_totag", modules.KindString,
-				"To tag of replies made here to this request; nil where the engine cannot tell before the reply. "+
-					"It differs between a reply with and one without transaction.", (*config).localTag).
+				"To tag of replies made here to this request: the request's own in a dialog, else the one that they will get.", (*config).localTag).
 				Volatile().In(api.RouteRequest | api.RouteFailure | api.RouteError),
 		},
 		New: func(modules.GenerationHost, modules.Params) (modules.Config, error) { return &config{}, nil },
