@@ -243,12 +243,12 @@ var branchParts = []branchPart{
 		func(_ *api.Ctx, b *api.BranchInfo) modules.Value { return modules.StringOrNil(b.Target.Duri) }},
 	{"path", modules.KindString, "Path of the branch at hand; nil when it has none.",
 		func(_ *api.Ctx, b *api.BranchInfo) modules.Value { return modules.StringOrNil(b.Target.Path) }},
-	{"q", modules.KindNumber, "q value of the branch at hand, 0 to 1; nil when it has none.",
+	{"q", modules.KindNumber, "q value of the branch at hand in thousandths, 0 to 1000; nil when it has none.",
 		func(_ *api.Ctx, b *api.BranchInfo) modules.Value {
 			if b.Target.Q < 0 {
 				return modules.Nil()
 			}
-			return modules.Number(float64(b.Target.Q) / 1000)
+			return modules.Int(b.Target.Q)
 		}},
 	{"flags", modules.KindString, "Names of the flags of the branch at hand, separated by commas.",
 		func(c *api.Ctx, b *api.BranchInfo) modules.Value { return modules.String(flagNames(c, b.Target.Flags)) }},

@@ -436,7 +436,7 @@ func TestFields(t *testing.T) {
 		}
 	}
 	c.Branch = 0
-	for name, want := range map[string]any{"T_branch_last_reply_code": 486.0, "tm_branch_last_received": 486.0, "tm_branch_q": 0.5} {
+	for name, want := range map[string]any{"T_branch_last_reply_code": 486.0, "tm_branch_last_received": 486.0, "tm_branch_q": 500.0} {
 		if got := mt.GoOf(m.Get(c, name)); got != want {
 			t.Errorf("branch 0: %s is %v, want %v", name, got, want)
 		}
