@@ -30,7 +30,7 @@ func branchFunctions() []modules.Function {
 	}
 	appendArgs := []modules.Arg{
 		modules.StrArg("uri", "Request-URI of the branch").Arg,
-		{Name: "qvalue", Doc: "q in thousandths, 0 to 1000", Kind: modules.KindNumber, Optional: true, Min: 0, Max: 1000},
+		modules.OptAnyArg("qvalue", `q as a Contact has it, "0.5" (RFC 3261 §20.10), or a number of thousandths, 2 to 1000`).Arg,
 		modules.FlagsArg("flags", "inherite takes destination URI, path, q, socket and flags from the Request-URI's branch", "inherite", "inherit").Arg,
 	}
 	return []modules.Function{
@@ -64,9 +64,9 @@ func appendBranch(_ *config, c *api.Ctx, a *modules.Args) modules.Ret {
 	}
 	t.URI = uri
 	if !a.V[1].IsNil() {
-		q, err := checkQ(a.V[1])
+		q, err := readQ(a.V[1])
 		if err != nil {
-			return modules.Misuse(err)
+			return modules.Misuse(fmt.Errorf("argument \"qvalue\": %w", err))
 		}
 		t.Q = q
 	}

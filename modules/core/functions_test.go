@@ -173,6 +173,21 @@ func TestBranches(t *testing.T) {
 	if r := l.Call(c, "append_msg_branch", "sip:a b@h"); r.Err == nil {
 		t.Error("a broken URI became a branch")
 	}
+	for _, q := range []struct {
+		given any
+		want  int
+	}{{"0.5", 500}, {"1", 1000}, {"1.0", 1000}, {"0", 0}, {"0.333", 333}, {0.7, 700}, {1, 1000}, {700, 700}} {
+		c.Extra = nil
+		mustYes(t, l.Call(c, "append_msg_branch", "sip:q@h", q.given))
+		if got := c.Extra[0].Q; got != q.want {
+			t.Errorf("q %v became %d, want %d", q.given, got, q.want)
+		}
+	}
+	for _, q := range []any{"1.1", "-0.1", "x", "0.1234", "0x1p-1", ".5", "NaN", 1001, 1.5, true} {
+		if r := l.Call(c, "append_msg_branch", "sip:q@h", q); r.Err == nil {
+			t.Errorf("q %v was taken", q)
+		}
+	}
 	if c.Target.URI != "" {
 		t.Errorf("Target.URI = %q; the message has it", c.Target.URI)
 	}

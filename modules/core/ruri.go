@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -131,6 +132,21 @@ func checkQ(v modules.Value) (int, error) {
 		return 0, fmt.Errorf("q %s must be a whole number of thousandths, 0 to 1000", v.Text())
 	}
 	return q, nil
+}
+
+// readQ reads a q value as OpenSIPS's functions take it, "0.5", and as
+// msg.ru_q has it, in thousandths. Of numbers up to 1 the former is meant.
+func readQ(v modules.Value) (int, error) {
+	if v.Kind == modules.KindNumber && v.Num > 1 {
+		return checkQ(v)
+	}
+	text := v.Text()
+	n, err := strconv.ParseFloat(text, 64)
+	whole, decimals, _ := strings.Cut(text, ".")
+	if err != nil || !(n >= 0 && n <= 1) || len(whole) != 1 || len(decimals) > 3 {
+		return 0, fmt.Errorf("q %q must be 0 to 1 with at most three decimals, or a number of thousandths", text)
+	}
+	return int(math.Round(n * 1000)), nil
 }
 
 // originalFields are $ou and its parts: the Request-URI as received.
