@@ -9,15 +9,22 @@ import (
 	"github.com/luasips/luasips/modules"
 )
 
-// maxCached bounds the local cache, in entries. Over it the cache drops what
-// has expired and then refuses new names.
-const maxCached = 1 << 20
+// maxCached and maxCachedBytes bound the local cache: its entries, and the
+// bytes of their names and values. Over them the cache drops what has expired,
+// which it looks for once in sweepEvery, and then refuses.
+const (
+	maxCached      = 1 << 20
+	maxCachedBytes = 256 << 20
+	sweepEvery     = time.Second
+)
 
 // cache is the storage "local": values that all workers see, kept over
 // reloads and lost at the end of the program.
 type cache struct {
 	mu      sync.Mutex
 	entries map[string]entry
+	bytes   int       // of all names and values
+	swept   time.Time // when expired entries were last looked for
 }
 
 type entry struct {
@@ -33,7 +40,7 @@ func (c *cache) get(now time.Time, name string) (string, bool) {
 	defer c.mu.Unlock()
 	e, ok := c.entries[name]
 	if ok && !e.live(now) {
-		delete(c.entries, name)
+		c.drop(name)
 		return "", false
 	}
 	return e.value, ok
@@ -47,32 +54,60 @@ func (c *cache) put(now time.Time, name, value string, seconds int) bool {
 }
 
 func (c *cache) write(now time.Time, name, value string, seconds int) bool {
-	if _, have := c.entries[name]; !have && len(c.entries) >= maxCached && !c.sweep(now) {
-		return false
+	if !c.fits(name, value) {
+		c.sweep(now)
+		if !c.fits(name, value) {
+			return false
+		}
 	}
 	e := entry{value: value}
 	if seconds > 0 {
 		e.expires = now.Add(time.Duration(seconds) * time.Second)
 	}
-	c.entries[name] = e
+	c.set(name, e)
 	return true
 }
 
-// sweep drops what has expired and reports whether anything was.
-func (c *cache) sweep(now time.Time) bool {
-	before := len(c.entries)
+// fits reports whether the cache stays within its bounds with a value.
+func (c *cache) fits(name, value string) bool {
+	old, have := c.entries[name]
+	grows := len(name) + len(value)
+	if have {
+		grows = len(value) - len(old.value)
+	}
+	return (have || len(c.entries) < maxCached) && c.bytes+grows <= maxCachedBytes
+}
+
+func (c *cache) set(name string, e entry) {
+	c.drop(name)
+	c.entries[name] = e
+	c.bytes += len(name) + len(e.value)
+}
+
+func (c *cache) drop(name string) {
+	if e, have := c.entries[name]; have {
+		c.bytes -= len(name) + len(e.value)
+		delete(c.entries, name)
+	}
+}
+
+// sweep drops what has expired.
+func (c *cache) sweep(now time.Time) {
+	if now.Sub(c.swept) < sweepEvery {
+		return
+	}
+	c.swept = now
 	for name, e := range c.entries {
 		if !e.live(now) {
-			delete(c.entries, name)
+			c.drop(name)
 		}
 	}
-	return len(c.entries) < before
 }
 
 func (c *cache) remove(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.entries, name)
+	c.drop(name)
 }
 
 // add counts; ok is false when the value is no number or the cache is full. A
@@ -91,11 +126,17 @@ func (c *cache) add(now time.Time, name string, by, seconds int) (sum int, ok bo
 	sum += by
 	if have && seconds <= 0 {
 		e.value = strconv.Itoa(sum)
-		c.entries[name] = e
+		c.set(name, e)
 		return sum, true
 	}
 	return sum, c.write(now, name, strconv.Itoa(sum), seconds)
 }
+
+// The bounds of what a script gives: seconds of a life, step of a counter.
+const (
+	maxLife = 1<<31 - 1
+	maxStep = 1<<31 - 1
+)
 
 // cacheFunctions are OpenSIPS's memory-cache functions on the storage "local".
 func cacheFunctions() []modules.Function {
@@ -105,9 +146,12 @@ func cacheFunctions() []modules.Function {
 		return modules.Spec{Name: n, Doc: doc, Outputs: outputs}
 	}
 	number := modules.OutputDoc{Name: "new_val", Kind: modules.KindNumber, Doc: "the counter's value"}
+	life := func(name, doc string) modules.Arg {
+		return modules.OptIntArg(name, 0, doc).With(func(a *modules.Arg) { a.Min, a.Max = 0, maxLife }).Arg
+	}
 	counter := func(n, doc string, sign int) modules.Function {
-		args := []modules.Arg{storage.Arg, name.Arg, modules.IntArg("by", "by how much").Arg,
-			modules.OptIntArg("expire", 0, "life in seconds from now; 0 leaves it").Arg}
+		by := modules.IntArg("by", "by how much").With(func(a *modules.Arg) { a.Min, a.Max = -maxStep, maxStep })
+		args := []modules.Arg{storage.Arg, name.Arg, by.Arg, life("expire", "life in seconds from now; 0 leaves it")}
 		return modules.FN(spec(n, doc, number), args, func(cfg *config, c *api.Ctx, a *modules.Args) modules.Ret {
 			sum, ok := cfg.cache.add(c.Host.Now(), a.V[1].Text(), sign*int(a.V[2].Num), int(a.V[3].Num))
 			if !ok {
@@ -118,7 +162,7 @@ func cacheFunctions() []modules.Function {
 	}
 	return []modules.Function{
 		modules.FN(spec("cache_store", "Keeps a value under a name for all workers."),
-			[]modules.Arg{storage.Arg, name.Arg, modules.StrArg("value", "the value").Arg, modules.OptIntArg("timeout", 0, "life in seconds; 0 is for ever").Arg}, cacheStore),
+			[]modules.Arg{storage.Arg, name.Arg, modules.StrArg("value", "the value").Arg, life("timeout", "life in seconds; 0 is for ever")}, cacheStore),
 		modules.F2(spec("cache_remove", "Forgets a value."), storage, name, func(cfg *config, _ *api.Ctx, _, name string) modules.Ret {
 			cfg.cache.remove(name)
 			return modules.Yes()

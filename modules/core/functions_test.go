@@ -376,6 +376,29 @@ func TestCache(t *testing.T) {
 	}
 }
 
+func TestCacheIsBounded(t *testing.T) {
+	l := load(t)
+	c := l.Host.Ctx("", api.RouteTimer)
+	const half = 128 << 20
+	value := strings.Repeat("v", half-1)
+	mustYes(t, l.Call(c, "cache_store", "local", "a", value, 5))
+	mustYes(t, l.Call(c, "cache_store", "local", "b", value))
+	mustYes(t, l.Call(c, "cache_store", "local", "b", value))
+	if r := l.Call(c, "cache_store", "local", "c", "v"); r.OK || r.Name != "full" {
+		t.Errorf("over 256 MiB: %+v", r)
+	}
+	l.Host.Advance(5 * time.Second)
+	mustYes(t, l.Call(c, "cache_store", "local", "c", "v"))
+	for _, bad := range []any{-1, 1e300, 1 << 32} {
+		if r := l.Call(c, "cache_store", "local", "c", "v", bad); r.Err == nil {
+			t.Errorf("a life of %v was taken", bad)
+		}
+		if r := l.Call(c, "cache_add", "local", "n", 1e12); r.Err == nil {
+			t.Error("a step of 1e12 was taken")
+		}
+	}
+}
+
 // TestCacheOutlivesReload prepares a second generation of one declaration.
 func TestCacheOutlivesReload(t *testing.T) {
 	l := load(t)
