@@ -311,3 +311,46 @@ func TestEveryFieldReads(t *testing.T) {
 		}
 	}
 }
+
+func TestBodyParts(t *testing.T) {
+	const multipart = `MESSAGE sip:bob@example.com SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.10:5062;branch=z9hG4bKm1
+From: <sip:alice@example.org>;tag=1
+To: <sip:bob@example.com>
+Call-ID: m1
+CSeq: 1 MESSAGE
+Content-Type: multipart/mixed;boundary="b"
+
+--b
+Content-Type: application/sdp;charset=x
+
+v=0
+--b
+Content-Type: text/plain
+
+Hello
+--b--
+`
+	l := load(t)
+	for _, r := range []struct {
+		raw  string
+		key  any
+		want any
+	}{
+		{multipart, "application/sdp", "v=0"}, {multipart, "TEXT/plain", "Hello"}, {multipart, 0, "v=0"}, {multipart, -1, "Hello"},
+		{multipart, 2, nil}, {multipart, -3, nil}, {multipart, 0.5, nil}, {multipart, "text/html", nil},
+		{moduletest.Invite, "text/plain", nil}, {moduletest.OK, "application/sdp", nil}, {moduletest.OK, 0, nil},
+	} {
+		kind := api.RouteRequest
+		if r.raw == moduletest.OK {
+			kind = api.RouteReply
+		}
+		if got := moduletest.GoOf(l.GetKey(l.Host.Ctx(r.raw, kind), "rb_info", r.key)); got != r.want {
+			t.Errorf("rb_info[%v] = %q, want %v", r.key, got, r.want)
+		}
+	}
+	c := l.Host.Ctx(moduletest.Invite, api.RouteRequest)
+	if got := l.GetKey(c, "rb_info", "application/sdp").Str; got == "" || got != l.Get(c, "rb").Str {
+		t.Errorf("the one part is %q", got)
+	}
+}

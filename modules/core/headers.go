@@ -30,7 +30,7 @@ func headerFields() []modules.Field {
 			}
 			return modules.Int(n)
 		}),
-		field("ct", "$ct", modules.KindString, "First contact: display name, URI and parameters.", func(c *api.Ctx) modules.Value {
+		field("ct", "$ct", modules.KindString, "First contact: display name, URI and parameters; \"*\" where a REGISTER has that.", func(c *api.Ctx) modules.Value {
 			n, ok := firstAddr(c, sip.HdrContact)
 			if !ok {
 				return modules.Nil()

@@ -27,6 +27,7 @@ func messageFields() []modules.Field {
 			return modules.Bytes(c.Msg.Reason())
 		}),
 		field("rb", "$rb", modules.KindString, "Body; nil when there is none.", func(c *api.Ctx) modules.Value { return modules.StringOrNil(string(c.Msg.Body())) }),
+		keyed("rb_info", "$rb", modules.KindString, "A part of a multipart body: by its type, msg.rb_info[\"application/sdp\"], the first of them; by number from 0, from the end when negative. A body of one part is that part.", bodyPart),
 		field("mb", "$mb", modules.KindString, "The whole message with the script's edits.", func(c *api.Ctx) modules.Value { return modules.Bytes(c.Msg.Serialise(nil)) }),
 		field("ml", "$ml", modules.KindNumber, "Length of the whole message in bytes, with the script's edits.", messageLength),
 		field("mf", "$mf", modules.KindString, "Names of the message flags that are set, with spaces between.", messageFlags).Volatile(),
@@ -42,6 +43,46 @@ func messageFields() []modules.Field {
 		field("log_level", "$log_level", modules.KindNumber, "Level of the log, -3 (alert) to 4 (debug).", level("log_level")).In(api.RouteAll).Volatile(),
 		field("xlog_level", "$xlog_level", modules.KindNumber, "Level of xlog, -3 (alert) to 4 (debug).", level("xlog_level")).In(api.RouteAll).Volatile(),
 	}
+}
+
+// bodyPart is $rb(type) and $(rb[n]).
+func bodyPart(c *api.Ctx, key modules.Value) modules.Value {
+	parts := bodyParts(c.Msg)
+	if key.Kind == modules.KindNumber {
+		i := int(key.Num)
+		if i < 0 {
+			i += len(parts)
+		}
+		if i < 0 || i >= len(parts) || float64(int(key.Num)) != key.Num {
+			return modules.Nil()
+		}
+		return modules.Bytes(parts[i].text)
+	}
+	for _, p := range parts {
+		if sip.EqualFold(p.mime, strings.TrimSpace(key.Text())) {
+			return modules.Bytes(p.text)
+		}
+	}
+	return modules.Nil()
+}
+
+// part is one part of a body, without its headers.
+type part struct{ mime, text []byte }
+
+func bodyParts(d *sip.Draft) []part {
+	body, ctype := d.Body(), d.First(sip.HdrContentType)
+	boundary, multi := sip.Boundary(ctype)
+	switch {
+	case len(body) == 0:
+		return nil
+	case !multi:
+		return []part{{sip.MediaType(ctype), body}}
+	}
+	var out []part
+	for p := range sip.SplitMultipart(body, boundary) {
+		out = append(out, part{sip.MediaType(sip.PartHeader(p.Headers.Of(body), "Content-Type")), p.Body.Of(body)})
+	}
+	return out
 }
 
 func messageLength(c *api.Ctx) modules.Value {

@@ -30,5 +30,10 @@ func omissions() []modules.Omission {
 	add("variable", "Lua variables take its place.", "var")
 	add("variable", "msg.branch[i] has the fields of each branch.", "bf", "branch", "branch.flag")
 	add("variable", "msg:headers(\"Contact\") lists them all, tr.nameaddr takes them apart.", "ct[n]")
+	add("variable", "msg.rb_info[n] has the parts; sipmsgops tells what type they are.", "cT[n]")
+	add("variable", "msg.route is the route that the handler was entered by; an error's Lua stack shows the calls within it.", "route[n]")
+	add("assignment", "Levels are set by config{ log_level =, log_levels = } and, while the program runs, by the management command log_level.", "log_level", "xlog_level")
+	add("flag", "Replies go where RFC 3261 §18.2.2 and RFC 3581 say: to the address that the request came from.", `set_via_handling("reply-to-via")`)
+	add("flag", "As force_tcp_alias.", `set_via_handling("force-tcp-alias")`)
 	return out
 }

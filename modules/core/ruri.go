@@ -28,7 +28,7 @@ var uriParts = [...]uriPart{
 		return modules.StringOrNil(string(u.Host))
 	}},
 	{"p", "Port of %s; the transport's default when none is written.", modules.KindNumber, func(u *sip.URI) modules.Value { return modules.Int(defaultPort(u)) }},
-	{"P", "Transport of %s; UDP, for sips TLS, when none is written.", modules.KindString, transportOf},
+	{"P", "Transport of %s; udp, for sips tls, when none is written.", modules.KindString, transportOf},
 }
 
 // partFields declares the parts of a URI that find gives; nil when there is

@@ -57,12 +57,12 @@ Made from the declarations by ` + "`go run ./modules/gen`" + `; do not edit.
 `)
 	var missing []string
 	for _, name := range strings.Fields(coreVariables) {
-		row, ok := known[name]
-		if !ok {
+		if known[name] == nil {
 			missing = append(missing, "$"+name)
-			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s |\n", code("$"+name), row)
+		for _, row := range known[name] {
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", code("$"+name), row.script, row.rest)
+		}
 	}
 	if missing != nil {
 		return nil, fmt.Errorf("no field and no reason for %s", strings.Join(missing, " "))
@@ -72,26 +72,49 @@ Made from the declarations by ` + "`go run ./modules/gen`" + `; do not edit.
 	return []byte(b.String()), nil
 }
 
-// fieldRows are the cells for each variable behind its name.
-func fieldRows(list []*modules.Module) map[string]string {
-	rows := make(map[string]string)
+// fieldRow is what stands behind a variable's name: the field, and the cells
+// that tell of it.
+type fieldRow struct{ script, rest string }
+
+// rowsOf are the rows of each variable.
+type rowsOf map[string][]fieldRow
+
+// none is the field of a variable that is left out.
+const none = "–"
+
+// put adds a row, in place of one for the same field or of a reason why there
+// is none.
+func (r rowsOf) put(name, script, rest string) {
+	for i, have := range r[name] {
+		if have.script == script || have.script == none {
+			r[name][i] = fieldRow{script, rest}
+			return
+		}
+	}
+	r[name] = append(r[name], fieldRow{script, rest})
+}
+
+// fieldRows are the rows for each variable.
+func fieldRows(list []*modules.Module) rowsOf {
+	rows := make(rowsOf)
 	for _, m := range list {
 		for _, o := range m.Omitted {
 			if o.Kind == "variable" {
-				rows[strings.TrimPrefix(o.Name, "$")] = "– | | " + cell(o.Reason)
+				rows.put(strings.TrimPrefix(o.Name, "$"), none, "| "+cell(o.Reason))
 			}
 		}
 	}
 	for _, f := range ownFields {
-		rows[f[1]] = fmt.Sprintf("%s | | %s", code(f[0]), cell(f[2]))
+		rows.put(f[1], code(f[0]), "| "+cell(f[2]))
 	}
 	for _, m := range list {
 		for i := range m.Fields {
 			f := &m.Fields[i]
-			rows[variable(f)] = fmt.Sprintf("%s | %s | %s", code(fieldName(f)), fieldKind(f), cell(f.Doc))
+			rest := fieldKind(f) + " | " + cell(f.Doc)
+			rows.put(variable(f), code(fieldName(f)), rest)
 			for _, k := range f.Keys {
 				if f.Get == nil {
-					rows[variable(f)+"."+k] = fmt.Sprintf("%s | %s | %s", code("msg."+f.Name+"."+k), fieldKind(f), cell(f.Doc))
+					rows.put(variable(f)+"."+k, code("msg."+f.Name+"."+k), rest)
 				}
 			}
 		}
