@@ -77,7 +77,7 @@ func TestAllocations(t *testing.T) {
 			_, _ = branch.RURI()
 		},
 		"reply":  func() { dst = sip.AppendReply(dst[:0], &m, 180, "", &opts) },
-		"ack":    func() { dst = branch.AppendAck(dst[:0], &r) },
+		"ack":    func() { dst = branch.AppendAck(dst[:0], &r, nil) },
 		"cancel": func() { dst = branch.AppendCancel(dst[:0], nil) },
 	} {
 		_ = m.ParseDatagram(raw, &lim)

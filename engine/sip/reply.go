@@ -131,7 +131,7 @@ func AppendCancel(dst, sent, extra []byte) []byte {
 func AppendAck(dst []byte, sent *Message, resp *Message) []byte {
 	var d Draft
 	d.Init(sent)
-	return d.AppendAck(dst, resp)
+	return d.AppendAck(dst, resp, nil)
 }
 
 // AppendCancel is the function AppendCancel for a branch's draft.
@@ -139,9 +139,10 @@ func (d *Draft) AppendCancel(dst, extra []byte) []byte {
 	return d.appendHopByHop(dst, "CANCEL", nil, extra)
 }
 
-// AppendAck is the function AppendAck for a branch's draft.
-func (d *Draft) AppendAck(dst []byte, resp *Message) []byte {
-	return d.appendHopByHop(dst, "ACK", resp.First(HdrTo), nil)
+// AppendAck is the function AppendAck for a branch's draft, with whole lines
+// that go with it.
+func (d *Draft) AppendAck(dst []byte, resp *Message, extra []byte) []byte {
+	return d.appendHopByHop(dst, "ACK", resp.First(HdrTo), extra)
 }
 
 // appendHopByHop appends a request that goes where the draft's went, and no

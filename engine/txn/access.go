@@ -159,10 +159,21 @@ func (t *transaction) FrInvTimeout() time.Duration {
 	return t.live.frInv
 }
 
-// SetFrInvTimeout sets it from the next provisional on; 0 is the setting's value.
+// SetFrInvTimeout sets it for branches that will ring, and anew from now on for
+// those that do; 0 is the setting's value.
 func (t *transaction) SetFrInvTimeout(d time.Duration) {
-	if t.live != nil {
-		t.live.frInv = orDefault(d, t.cfg.FrInvTimeout)
+	if t.live == nil {
+		return
+	}
+	t.live.frInv = orDefault(d, t.cfg.FrInvTimeout)
+	for _, b := range t.live.list {
+		if b.rings() {
+			b.timeoutAt = t.l.now() + t.live.frInv
+			b.schedule()
+		}
+	}
+	if t.live.wait != 0 {
+		t.waitAt()
 	}
 }
 

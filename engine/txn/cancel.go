@@ -158,12 +158,14 @@ func (b *branch) sendCancel() {
 func (b *branch) writeCancel() {
 	out := b.tx.l.host.Out()
 	d := b.compose()
-	reason := b.tx.live.cancelReason
-	if len(reason) == 0 && b.tx.state == serverAccepted {
-		reason = append(b.tx.l.bytes[:0], elsewhere...)
-		b.tx.l.bytes = reason
+	lines := append(b.tx.l.bytes[:0], b.ownLines()...)
+	if reason := b.tx.live.cancelReason; len(reason) > 0 {
+		lines = append(lines, reason...)
+	} else if b.tx.state == serverAccepted {
+		lines = append(lines, elsewhere...)
 	}
-	b.tx.l.sendFailed(out.Send(b.dest, d.AppendCancel(out.Buffer(), reason), nil))
+	b.tx.l.bytes = lines
+	b.tx.l.sendFailed(out.Send(b.dest, d.AppendCancel(out.Buffer(), lines), nil))
 }
 
 // resendCancel is Timer E of the CANCEL's own client transaction.

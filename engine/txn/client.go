@@ -114,6 +114,11 @@ func (b *branch) provisional(code int) {
 	b.schedule()
 }
 
+// rings tells whether Timer C runs.
+func (b *branch) rings() bool {
+	return b.invite && b.state == clientProceeding && !b.decided && !b.cSent
+}
+
 // finalReceived enters Completed or Accepted; the ACK to a non-2xx leaves at
 // once (RFC 3261 §17.1.1.2).
 func (b *branch) finalReceived(in *api.Incoming) {
@@ -135,7 +140,7 @@ func (b *branch) sendAck(in *api.Incoming) {
 	out := b.tx.l.host.Out()
 	if len(b.ack) == 0 {
 		d := b.compose()
-		b.ack = d.AppendAck(b.ack[:0], &in.Msg)
+		b.ack = d.AppendAck(b.ack[:0], &in.Msg, b.ownLines())
 	}
 	b.tx.l.sendFailed(out.Send(b.dest, append(out.Buffer(), b.ack...), nil))
 }

@@ -71,13 +71,27 @@ func (b *branch) compose() *sip.Draft {
 	l, lv := b.tx.l, b.tx.live
 	d := &l.scratch
 	d.CopyFrom(&b.draft)
-	lv.state.OnSend(d, lv.source.Socket, b.dest.Socket)
-	if b.way.lines > 0 {
-		l.logEdit(d.AppendLines(lv.headers[:b.way.lines]))
+	b.runHooks(d)
+	if lines := b.ownLines(); len(lines) > 0 {
+		l.logEdit(d.AppendLines(lines))
 	}
 	l.addVia(d, b.dest, b.way, branchID{worker: uint16(l.host.Worker()), index: b.tx.index, label: b.tx.label, branch: b.index, loop: lv.loop})
 	return d
 }
+
+// runHooks runs the hooks that need the socket. They see the advertised address
+// of the time the branch was sent, so that a resend is the same.
+func (b *branch) runHooks(d *sip.Draft) {
+	st := &b.tx.live.state
+	host, port := st.AdvHost, st.AdvPort
+	st.AdvHost, st.AdvPort = b.way.host, b.way.port
+	st.OnSend(d, b.tx.live.source.Socket, b.dest.Socket)
+	st.AdvHost, st.AdvPort = host, port
+}
+
+// ownLines are the lines of AddHeaders at the time the branch was sent; they go
+// with its ACK and CANCEL too (OpenSIPS t_add_hdrs).
+func (b *branch) ownLines() []byte { return b.tx.live.headers[:b.way.lines] }
 
 // addVia puts our Via on top and, on a stream, sees to Content-Length.
 func (l *Layer) addVia(d *sip.Draft, to api.Dest, as way, id branchID) {
