@@ -258,9 +258,10 @@ type State struct {
 }
 
 // SendHook edits one branch when its outgoing socket is known, right before
-// Via is added: a second Record-Route, for one. in is the socket the request
-// came by.
-type SendHook func(d *sip.Draft, in, out *Socket)
+// Via is added: a second Record-Route, for one. s is the state it was added to,
+// or the copy that a transaction made of that; in is the socket the request came
+// by.
+type SendHook func(s *State, d *sip.Draft, in, out *Socket)
 
 // AddOnSend has h run on every branch of the transaction, in the order added.
 func (s *State) AddOnSend(h SendHook) { s.onSend = append(s.onSend, h) }
@@ -269,7 +270,7 @@ func (s *State) AddOnSend(h SendHook) { s.onSend = append(s.onSend, h) }
 // call it.
 func (s *State) OnSend(d *sip.Draft, in, out *Socket) {
 	for _, h := range s.onSend {
-		h(d, in, out)
+		h(s, d, in, out)
 	}
 }
 

@@ -103,7 +103,7 @@ func TestHooksAndHeaders(t *testing.T) {
 	r := newRig(t, nil)
 	r.live.main = func(c *api.Ctx) api.Verdict {
 		tx := r.tx(c)
-		c.State.AddOnSend(func(d *sip.Draft, in, out *api.Socket) {
+		c.State.AddOnSend(func(_ *api.State, d *sip.Draft, in, out *api.Socket) {
 			if err := d.Prepend(sip.HdrRecordRoute, []byte("<sip:"+out.SentBy+";transport="+out.Proto.String()+";lr>")); err != nil {
 				t.Error(err)
 			}

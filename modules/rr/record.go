@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/luasips/luasips/engine/api"
@@ -28,14 +29,14 @@ func (m *config) recordRoute(c *api.Ctx, params string) modules.Ret {
 		return modules.No(-1, "already", errAlready.Error())
 	}
 	user := m.user(c)
-	head := headOf(user, c.Source.Socket, isSecure(c.Msg))
+	head := headOf(user, c.Source.Socket, c.Source.Socket.SentBy, isSecure(c.Msg))
 	st.note(made{head: head, user: user, dynamic: true, below: countHeads(c.Msg, head)})
 	if err := c.Msg.Prepend(sip.HdrRecordRoute, []byte(head+";lr"+m.tag(c)+params+st.pending+">")); err != nil {
 		return modules.Misuse(err)
 	}
 	if !st.hooked {
 		st.hooked = true
-		c.State.AddOnSend(func(d *sip.Draft, in, out *api.Socket) { m.onSend(st, d, in, out) })
+		c.State.AddOnSend(func(s *api.State, d *sip.Draft, in, out *api.Socket) { m.onSend(st, s, d, in, out) })
 	}
 	return modules.Yes()
 }
@@ -68,29 +69,52 @@ func (st *state) claim(c *api.Ctx) bool {
 // onSend settles our Record-Route of one branch, now that the outgoing socket
 // is known: nothing when it is the one the request came by, else a second
 // header above it, for the other side (RFC 3261 §16.6 step 4, RFC 5658 §4), or
-// the outgoing socket in place of the incoming where that is switched off.
-func (m *config) onSend(st *state, d *sip.Draft, in, out *api.Socket) {
-	if in == nil || out == nil || sameSocket(in, out) {
+// the outgoing socket in place of the incoming where that is switched off. The
+// side that the request leaves by shows what set_advertised_address and _port
+// say.
+func (m *config) onSend(st *state, s *api.State, d *sip.Draft, in, out *api.Socket) {
+	if in == nil || out == nil {
+		return
+	}
+	same := sameSocket(in, out)
+	if same && s.AdvHost == "" && s.AdvPort == 0 {
 		return
 	}
 	for _, n := range st.made {
 		if n.dynamic && countHeads(d, n.head) > n.below {
-			m.complete(n, d, out)
+			m.complete(n, d, out, sentBy(s, out), m.double && !same)
 			return
 		}
 	}
 }
 
-// complete is onSend for the header that n tells of. The edits are not
-// refused: their bytes were in the header that record_route made.
-func (m *config) complete(n made, d *sip.Draft, out *api.Socket) {
+// sentBy is the address of a socket as the request shows it.
+func sentBy(s *api.State, out *api.Socket) string {
+	if s.AdvHost == "" && s.AdvPort == 0 {
+		return out.SentBy
+	}
+	host, port := out.Host, out.Port
+	if s.AdvHost != "" {
+		host = s.AdvHost
+	}
+	if s.AdvPort != 0 {
+		port = s.AdvPort
+	}
+	return host + ":" + strconv.Itoa(int(port))
+}
+
+// complete is onSend for the header that n tells of: it adds a second one for
+// the outgoing side, or changes the one there is to it. The edits are not
+// refused: their bytes were in the header that record_route made, or were
+// checked.
+func (m *config) complete(n made, d *sip.Draft, out *api.Socket, sentBy string, second bool) {
 	pos, value, ok := findHead(d, n.head)
 	if !ok {
 		return
 	}
-	other := headOf(n.user, out, strings.HasPrefix(n.head, "<sips:"))
+	other := headOf(n.user, out, sentBy, strings.HasPrefix(n.head, "<sips:"))
 	tail := string(value[len(n.head):])
-	if !m.double {
+	if !second {
 		_ = d.SetAt(pos, []byte(other+tail))
 		return
 	}
@@ -105,7 +129,7 @@ func sameSocket(a, b *api.Socket) bool {
 }
 
 // headOf is how our Record-Route begins: the URI up to its transport.
-func headOf(user string, s *api.Socket, secure bool) string {
+func headOf(user string, s *api.Socket, sentBy string, secure bool) string {
 	scheme := "<sip:"
 	if secure {
 		scheme = "<sips:"
@@ -113,7 +137,7 @@ func headOf(user string, s *api.Socket, secure bool) string {
 	if user != "" {
 		user += "@"
 	}
-	return scheme + user + s.SentBy + transportParam(s.Proto, secure)
+	return scheme + user + sentBy + transportParam(s.Proto, secure)
 }
 
 // transportParam names the protocol of a socket in a URI. A sips URI says TLS
