@@ -9,6 +9,7 @@ import (
 	"github.com/yuin/gopher-lua/ast"
 
 	"github.com/luasips/luasips/engine/api"
+	"github.com/luasips/luasips/modules"
 )
 
 // checker walks a parsed file and finds what running it would find too late.
@@ -271,7 +272,7 @@ func (c *checker) tableWrite(e ast.Expr, line int) {
 func (c *checker) moduleMember(a *ast.AttrGetExpr) {
 	for _, e := range []ast.Expr{a, a.Object} { // the variable, or a key of it
 		if m, path := c.modulePath(e); m != nil && path != "" {
-			if v := m.variable(path); m.hasMember(path) && (v == nil || v.Set == nil && v.SetKey == nil) {
+			if v := m.variableOf(path); m.hasMember(path) && (v == nil || v.Set == nil && v.SetKey == nil) {
 				c.find(a.Line(), SeverityError, "%s.%s cannot be assigned: the table of a module is read-only", m.decl.Name, path)
 			}
 			return
@@ -572,6 +573,20 @@ func (c *checker) modulePath(e ast.Expr) (*moduleRec, string) {
 		path += "."
 	}
 	return m, path + key.Value
+}
+
+// variableOf is the variable that a path names, or names a key of.
+func (m *moduleRec) variableOf(path string) *modules.Var {
+	for {
+		if v := m.variable(path); v != nil {
+			return v
+		}
+		i := strings.LastIndexByte(path, '.')
+		if i < 0 {
+			return nil
+		}
+		path = path[:i]
+	}
 }
 
 // hasMember tells whether the path is a function, a variable, a part of a

@@ -109,6 +109,7 @@ func TestValues(t *testing.T) {
 		{lua: `return tr.uri.host("sip:a@b.example:5070;p=1"), tr.uri.port("sip:a@b:5070"), tr.uri.user(nil)`, want: "b.example|5070|nil"},
 		{lua: `return tr.param.value("a=1;x=2", "x"), tr.s.select("a;b;c", 1, ";"), tr.s.select(nil, 1, ";")`, want: "2|b|nil"},
 		{lua: `return tr.s.len("abc"), tr.s.toupper("abc"), tr.s.len(nil)`, want: "3|ABC|nil"},
+		{lua: `cfgutils.shv.calls = 5 cfgutils.shv["calls"] = cfgutils.shv.calls + 1 return cfgutils.shv.calls`, want: "6"},
 		{lua: `return tr.s.len(""), tr.s.toupper(""), tr.s.eq("", nil), tr.s.eq("", ""), tr.param.count("")`, want: "0||false|true|0"},
 		{lua: `return tr.s.eq("ABC", "abc"), tr.s.eq(nil, "abc"), tr.ip.matches("10.1.2.3", "10.0.0.0/8"), tr.ip.matches("11.1.2.3", "10.0.0.0/8"), tr.ip.matches(nil, "10.0.0.0/8")`, want: "true|false|true|false|nil"},
 		{lua: `return re.match("Hello", "^h"), re.match("Hello", "^h", "i"), re.match(nil, "x")`, want: "false|true|false"},
