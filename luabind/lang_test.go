@@ -57,6 +57,7 @@ func TestArguments(t *testing.T) {
 		"local x = core.read_file('x')":          "belongs to the top level",
 		"msg.rm = 'X'":                           "msg.rm is read-only",
 		"local k = 'rmm' local x = msg[k]":       `msg has no field "rmm"; did you mean`,
+		"local k = 'ruri' local x = msg[k]":      "did you mean ru?",
 		"msg.ru = 'sip:a b'":                     "msg.ru: ",
 		"msg.hdr['X-A'] = 'a\\r\\nb: c'":         "CR",
 		"msg:add_header('X-A', 'a\\nb')":         "CR",

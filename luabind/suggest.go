@@ -1,6 +1,7 @@
 package luabind
 
 import (
+	"slices"
 	"sort"
 	"strings"
 )
@@ -137,8 +138,20 @@ func closest(name string, candidates []string) string {
 	return best
 }
 
-// didYouMean is "; did you mean X?" for the nearest candidate, or "".
+// otherNames are OpenSIPS's second names of pseudo-variables and those that 4.0
+// has renamed, with the field of each.
+var otherNames = map[string]string{
+	"ruri": "ru", "ruri_user": "rU", "ruri_domain": "rd", "ouri": "ou", "duri": "du", "src_ip": "si", "src_port": "sp",
+	"from": "fu", "from_user": "fU", "from_domain": "fd", "to": "tu", "to_user": "tU", "to_domain": "td",
+	"Ri": "socket_in_info", "Rp": "socket_in_info", "fs": "socket_out", "br": "branch",
+}
+
+// didYouMean is "; did you mean X?" for the candidate that has replaced the name,
+// or is nearest to it, or "".
 func didYouMean(name string, candidates []string) string {
+	if now := otherNames[name]; slices.Contains(candidates, now) {
+		return "; did you mean " + now + "?"
+	}
 	if best := closest(name, candidates); best != "" {
 		return "; did you mean " + best + "?"
 	}
