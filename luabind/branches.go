@@ -201,7 +201,15 @@ func (b *branchObj) tmPart(key string) (lua.LValue, bool) {
 	}
 	switch key {
 	case "last_received":
-		return optional(info.Received), true
+		if info.Received == 0 {
+			return lua.LNil, true
+		}
+		return lua.LNumber(info.Received), true
+	case "socket":
+		if s := info.Dest.Socket; s != nil {
+			return lua.LString(s.Name), true
+		}
+		return nil, false
 	case "last_status":
 		return lua.LNumber(info.LastStatus), true
 	case "final":

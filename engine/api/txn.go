@@ -111,8 +111,8 @@ type BranchInfo struct {
 	Index      int
 	Target     Target
 	Dest       Dest
-	LastStatus int    // last reply code received; 0 when none
-	Received   string // last_received of OpenSIPS; "" when none
+	LastStatus int    // last reply code received, or made here for the branch; 0 when none
+	Received   int    // last reply code that came from the network; 0 when none
 	Type       string // "sip" or "phony"
 	Final      bool
 }

@@ -197,7 +197,7 @@ func (t *transaction) BranchInfo(i int) (api.BranchInfo, bool) {
 	if b == nil {
 		return api.BranchInfo{}, false
 	}
-	info := api.BranchInfo{Index: i, Target: b.to, Dest: b.dest, LastStatus: int(b.lastCode), Received: b.received, Type: "sip", Final: b.decided}
+	info := api.BranchInfo{Index: i, Target: b.to, Dest: b.dest, LastStatus: int(b.lastCode), Received: int(b.lastCode), Type: "sip", Final: b.decided}
 	info.Target.URI = string(b.draft.RequestURI())
 	if info.LastStatus == 0 {
 		info.LastStatus = int(b.status)

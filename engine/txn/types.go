@@ -124,7 +124,6 @@ type branch struct {
 	interval  time.Duration
 	cInterval time.Duration
 
-	received  string // $tm.branch.last_received
 	serial    uint64 // which life of this object it is
 	next      *branch
 	index     uint16

@@ -193,14 +193,14 @@ func (*Config) lastReply(c *api.Ctx) modules.Value {
 	if !ok {
 		return modules.Nil()
 	}
-	return lastStatus(&b)
+	return lastReceived(&b)
 }
 
-func lastStatus(b *api.BranchInfo) modules.Value {
-	if b.LastStatus == 0 {
+func lastReceived(b *api.BranchInfo) modules.Value {
+	if b.Received == 0 {
 		return modules.Nil()
 	}
-	return modules.Int(b.LastStatus)
+	return modules.Int(b.Received)
 }
 
 // branchFields are the parts of $tm.branch for the branch at hand. Those of all
@@ -262,7 +262,7 @@ var branchParts = []branchPart{
 			return modules.Nil()
 		}},
 	{"last_received", modules.KindNumber, "Code of the last reply received on the branch at hand; nil when none came.",
-		func(_ *api.Ctx, b *api.BranchInfo) modules.Value { return lastStatus(b) }},
+		func(_ *api.Ctx, b *api.BranchInfo) modules.Value { return lastReceived(b) }},
 	{"type", modules.KindString, `"sip", or "phony" for one that only waits for branches to come.`,
 		func(_ *api.Ctx, b *api.BranchInfo) modules.Value { return modules.StringOrNil(b.Type) }},
 }

@@ -421,7 +421,7 @@ func TestFields(t *testing.T) {
 	tx := c.Tx.(*mt.Transaction)
 	tx.Code = 486
 	tx.Branches = []api.BranchInfo{
-		{Index: 0, Target: api.Target{URI: "sip:first@192.0.2.1", Q: 500, Attrs: map[string]any{"name": "pstn", "n": 2.0}}, LastStatus: 486, Type: "sip"},
+		{Index: 0, Target: api.Target{URI: "sip:first@192.0.2.1", Q: 500, Attrs: map[string]any{"name": "pstn", "n": 2.0}}, LastStatus: 486, Received: 486, Type: "sip"},
 		{Index: 1, Target: api.Target{URI: "sip:second@192.0.2.2", Q: -1, Duri: "sip:192.0.2.9"}, Dest: api.Dest{Socket: m.Host.Socks[1]}, Type: "phony"},
 	}
 	c.Branch = 1

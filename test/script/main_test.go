@@ -56,7 +56,9 @@ func (p program) Transactions() *txn.Config {
 	c := txn.DefaultConfig()
 	if m, ok := p.ModuleConfig("tm").(*tm.Config); ok {
 		s := m.TxnSettings()
-		c.FrTimeout, c.FrInvTimeout, c.Auto100 = s.FrTimeout, s.FrInvTimeout, s.Auto100
+		c.T1, c.T2, c.FrTimeout, c.FrInvTimeout = s.T1, s.T2, s.FrTimeout, s.FrInvTimeout
+		c.MinorBranch = s.Minor
+		c.Auto100, c.RestartFrOnReply, c.Disable6xxBlock = s.Auto100, s.RestartFr, s.Disable6xxBlock
 	}
 	return c
 }

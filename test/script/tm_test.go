@@ -9,7 +9,7 @@ import (
 	"github.com/luasips/luasips/engine/sip"
 )
 
-// act is one scene: a script, and what happens on the wire.
+// act is one scene: a script in which nothing raises, and what happens on the wire.
 type act struct {
 	name, lua string
 	play      func(t *testing.T, p *proxy)
@@ -19,7 +19,13 @@ func play(t *testing.T, acts []act) {
 	t.Helper()
 	for _, a := range acts {
 		t.Run(a.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) { a.play(t, start(t, a.lua)) })
+			bubble(t, func(t *testing.T) {
+				p := start(t, a.lua)
+				a.play(t, p)
+				if p.Logged("script error") {
+					t.Error("a handler raised")
+				}
+			})
 		})
 	}
 }
@@ -162,7 +168,7 @@ local function failure(msg)
   local at = tm.t_get_branch_idx_by_attr("tag", "t1")
   local none, why = tm.t_get_branch_idx_by_attr("tag", "t9")
   local s = table.concat({ msg.T_branch_idx, tostring(msg.bavp.n), tostring(at), tostring(none), why.name, tostring(msg.tm_branch_flag.far), msg.T_reply_code,
-    msg.tm_branch[0].last_status, msg.tm_branch[1].last_status, tostring(msg.tm_branch[0].q), msg.tm_branch[1].q, tostring(msg.tm_branch_q), tostring(msg.tm_branch[2]), msg.tm_branch[1].type,
+    msg.tm_branch[0].last_received, msg.tm_branch[1].last_status, msg.tm_branch[1].socket, msg.tm_branch_socket, tostring(msg.tm_branch[0].q), msg.tm_branch[1].q, tostring(msg.tm_branch_q), tostring(msg.tm_branch[2]), msg.tm_branch[1].type,
     tostring(tm.t_local_replied("all")), tostring(tm.t_local_replied("last")), tostring(msg.T_branch_last_reply_code) }, " ")
   tm.t_reply(480, s)
 end` + forked, func(t *testing.T, p *proxy) {
@@ -172,7 +178,7 @@ end` + forked, func(t *testing.T, p *proxy) {
 			carol.Reply(two, 404)
 			carol.Expect("ACK")
 			m := p.alice.Expect("480")
-			if got, want := string(m.Reason()), "1 b1 1 nil not_found true 404 486 404 nil 500 500 nil sip false false 404"; got != want {
+			if got, want := string(m.Reason()), "1 b1 1 nil not_found true 404 486 404 udp:10.0.0.1:5060 udp:10.0.0.1:5060 nil 500 500 nil sip false false 404"; got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
 		}},
@@ -221,7 +227,8 @@ local function failure(msg) tm.t_reply(480, cat(msg.T_reply_code, " ", tostring(
 			}
 		}},
 		{"time set before", `local branch, reply
-local function failure(msg) assert(tm.t_local_replied("all") and tm.t_local_replied("last") and tm.t_local_replied("branch")) end
+local function failure(msg) assert(tm.t_local_replied("all") and tm.t_local_replied("last") and tm.t_local_replied("branch"))
+  assert(msg.tm_branch[0].last_status == 408 and msg.tm_branch[0].last_received == nil and msg.T_branch_last_reply_code == nil) end
 local function before(msg) msg.T_fr_timeout = 1 end` + forked, func(t *testing.T, p *proxy) {
 			began := time.Now()
 			p.call().Send("INVITE", 1)
