@@ -23,7 +23,7 @@ const huge = 64 << 10
 var hostile = []any{
 	nil, "", "x", true, -1, 0, 1, 2147483648.0, 1e300, math.NaN(), math.Inf(1),
 	"X-A: 1\r\nX-Evil: 1\r\n", "sip:a@b\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rX-Evil: 1", "a\x00b", "X-A: a\x00b\r\n",
-	"\r\n\r\nINVITE", " ", ";", "%", "sip:", "sip:[::1", "sip:[2001:db8::1]:5060", "tel:+4930123", "<>", "\"", "\xff\xfe",
+	"\r\n\r\nINVITE", "text/plain\r\nX-Evil: 1", "a <sip:a@b>\r\nX-Evil: 1 sip:a@b", " ", ";", "%", "sip:", "sip:[::1", "sip:[2001:db8::1]:5060", "tel:+4930123", "<>", "\"", "\xff\xfe",
 	"/(/x/", "/a*/\\9/g", "[[:alpha:]", "((((((((((", "*", "a|b", "m=", "audio[99999999999]/a=x", "%n%n%n", "From", "v",
 	[]any{}, []any{"a", "b\r\n"}, map[string]any{"a": "b\r\n"}, moduletest.Handler("failure_route.x"),
 }
@@ -122,7 +122,7 @@ func plausible(f *modules.Function) []any {
 			out[i] = "/a/b/"
 		case a.Kind == modules.KindString && slices.Contains(takesLines, f.Name):
 			out[i] = "X-A: 1\r\n"
-		case a.Kind == modules.KindString && strings.Contains(a.Name, "uri"):
+		case a.Kind == modules.KindString && (strings.Contains(a.Name, "uri") || a.Name == "from" || a.Name == "to"):
 			out[i] = "sip:carol@192.0.2.7"
 		case a.Kind == modules.KindString:
 			out[i] = "a"
@@ -220,6 +220,7 @@ func checkOutgoing(t *testing.T, c *api.Ctx, name string, args []any) {
 		t.Fatalf("%s(%s) smuggles a header in:\n%.2000s", name, short(args), wire)
 	}
 	checkTarget(t, c, name, args)
+	checkRequests(t, c, name, args)
 	checkReplies(t, c, name, args)
 }
 
@@ -228,6 +229,16 @@ func checkTarget(t *testing.T, c *api.Ctx, name string, args []any) {
 	for _, x := range append([]api.Target{*c.Target}, c.Extra...) {
 		if i := strings.IndexAny(x.URI+x.Duri+x.Path, "\r\n\x00 "); i >= 0 {
 			t.Fatalf("%s(%s) leaves a target that breaks its line: %.200q", name, short(args), x.URI+x.Duri+x.Path)
+		}
+	}
+}
+
+// checkRequests looks at what a new request would be written from.
+func checkRequests(t *testing.T, c *api.Ctx, name string, args []any) {
+	t.Helper()
+	for _, r := range moduletest.HostOf(c).Requests() {
+		if line := r.Method + r.RURI + r.From + r.To + r.CType; strings.ContainsAny(line, "\r\n\x00") {
+			t.Fatalf("%s(%s) makes a request of %.300q", name, short(args), line)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/luasips/luasips/engine/api"
 	"github.com/luasips/luasips/engine/sip"
@@ -201,7 +202,11 @@ func (*Config) newRequest(c *api.Ctx, a *modules.Args) modules.Ret {
 	if !isToken(r.Method) {
 		return modules.Misuse(fmt.Errorf("method %q is no token", r.Method))
 	}
-	var err error
+	var u sip.URI
+	err := sip.ParseURI([]byte(r.RURI), &u)
+	if err != nil {
+		return modules.Misuse(fmt.Errorf("ruri %q: %w", r.RURI, err))
+	}
 	if r.From, err = nameAddr(a.V[2].Text()); err != nil {
 		return modules.Misuse(fmt.Errorf("from: %w", err))
 	}
@@ -210,7 +215,7 @@ func (*Config) newRequest(c *api.Ctx, a *modules.Args) modules.Ret {
 	}
 	if body := a.V[4].Text(); body != "" {
 		ctype, text, found := strings.Cut(body, " ")
-		if !found || !strings.Contains(ctype, "/") {
+		if !found || !strings.Contains(ctype, "/") || strings.ContainsFunc(ctype, unicode.IsControl) {
 			return modules.Misuse(errors.New(`body must begin with its content type and a space: "text/plain Hello"`))
 		}
 		r.CType, r.Body = ctype, []byte(text)
@@ -230,6 +235,9 @@ func isToken(s string) bool {
 // nameAddr turns "[display ]URI" into a header value.
 func nameAddr(s string) (string, error) {
 	s = strings.TrimSpace(s)
+	if strings.ContainsAny(s, "\r\n\x00") {
+		return "", fmt.Errorf("%q: %w", s, sip.ErrHeaderBytes)
+	}
 	display, uri := "", s
 	if i := strings.LastIndexByte(s, ' '); i >= 0 {
 		display, uri = strings.TrimSpace(s[:i]), s[i+1:]
