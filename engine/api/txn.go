@@ -133,6 +133,8 @@ type NewRequest struct {
 	Body    []byte
 	CType   string
 	Headers []byte
+	// Context, when not empty, is the AVP uac_ctx of the transaction.
+	Context string
 	// Done is run with the final reply's code when not nil; later, with the
 	// worker's token.
 	Done func(code int)

@@ -62,6 +62,9 @@ func (l *Layer) newLocal(r *api.NewRequest) (*transaction, error) {
 	lv.fr, lv.frInv = t.cfg.FrTimeout, t.cfg.FrInvTimeout
 	lv.target.Q = -1
 	lv.draft.Init(&in.Msg)
+	if r.Context != "" {
+		lv.state.SetAVP("uac_ctx", r.Context)
+	}
 	return t, nil
 }
 

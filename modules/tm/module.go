@@ -39,7 +39,6 @@ func omitted() []modules.Omission {
 		{Kind: "function", Name: "t_reply_by_callid", Reason: "transactions are found by branch alone; a CANCEL finds its INVITE by t_relay(), and a t_reply() made by the INVITE's own handlers ends it"},
 		{Kind: "flag", Name: `t_relay("allow-no-cancel")`, Reason: "branches are always cancelled when one answers 2xx (RFC 3261 §16.7 step 10)"},
 		{Kind: "argument", Name: `t_inject_branches("event")`, Reason: "an event route puts the branch into msg and uses \"msg\""},
-		{Kind: "argument", Name: "t_new_request(..., ctx)", Reason: "local_route has the request itself; put a header into it"},
 		{Kind: "mi", Name: "tm:uac_dlg", Reason: mi},
 		{Kind: "mi", Name: "tm:uac_cancel", Reason: mi},
 		{Kind: "mi", Name: "tm:hash", Reason: mi},
@@ -148,6 +147,7 @@ func relayFunctions() []modules.Function {
 			{Name: "from", Kind: modules.KindString, Doc: `"[display ]URI"`},
 			{Name: "to", Kind: modules.KindString, Doc: `"[display ]URI"`},
 			{Name: "body", Kind: modules.KindString, Optional: true, Doc: `content type, a space, and the body: "text/plain Hello"`},
+			{Name: "ctx", Kind: modules.KindString, Optional: true, Doc: "a text that local_route.main finds in msg.avp.uac_ctx"},
 		}, (*Config).newRequest),
 		modules.F1(modules.Spec{
 			Name: "t_add_hdrs", Routes: api.RouteRequest,

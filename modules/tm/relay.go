@@ -220,6 +220,7 @@ func (*Config) newRequest(c *api.Ctx, a *modules.Args) modules.Ret {
 		}
 		r.CType, r.Body = ctype, []byte(text)
 	}
+	r.Context = a.V[5].Text()
 	if err := c.Host.NewRequest(c, &r); err != nil {
 		return modules.No(-1, "not_sent", err.Error())
 	}

@@ -123,14 +123,14 @@ end`, func(t *testing.T, p *proxy) {
 func TestNewRequest(t *testing.T) {
 	play(t, []act{{"a request of our own", `
 function route.main(msg)
-  assert(tm.t_new_request("MESSAGE", msg.ru, "Bob B. sip:bob@example.org", "<sip:carol@example.org>", "text/plain Hello there"))
+  assert(tm.t_new_request("MESSAGE", msg.ru, "Bob B. sip:bob@example.org", "<sip:carol@example.org>", "text/plain Hello there", "why"))
   sl.sl_send_reply(202)
 end
-function local_route.main(msg) msg.hdr["X-Local"] = msg.rm end`, func(t *testing.T, p *proxy) {
+function local_route.main(msg) msg.hdr["X-Local"] = msg.rm .. " " .. msg.avp.uac_ctx end`, func(t *testing.T, p *proxy) {
 		p.call().Send("MESSAGE", 1)
 		p.alice.Expect("202")
 		m := p.bob.Expect("MESSAGE")
-		want(t, m, map[string]string{"X-Local": "MESSAGE", "Content-Type": "text/plain", "To": "<sip:carol@example.org>"})
+		want(t, m, map[string]string{"X-Local": "MESSAGE why", "Content-Type": "text/plain", "To": "<sip:carol@example.org>"})
 		if from := header(m, "From"); !strings.HasPrefix(from, `"Bob B." <sip:bob@example.org>;tag=`) || string(m.Body()) != "Hello there" {
 			t.Errorf("From %q, body %q", from, m.Body())
 		}
