@@ -112,39 +112,41 @@ func invites(callee peers.Result) int {
 // TestLostACK has the callee act as if the first ACK had been lost: it sends
 // its 200 again, which reaches the caller, whose second ACK reaches it.
 func TestLostACK(t *testing.T) {
-	t.Parallel()
-	p := startProxy(t, example(t, "proxy", nil))
-	alice, bob := newPhone(t, p), newPhone(t, p)
-	c := alice.call("lost-ack", bob.Addr())
-	alice.invite(c)
-	invite := bob.request(sip.INVITE)
-	for range 3 {
-		bob.reply(invite, 200, "b")
-		c.Learn(alice.final(sip.INVITE, 200))
-		alice.send(c.Request("ACK", 1, c.ID+"a"))
-		bob.request(sip.ACK)
-	}
-	alice.send(c.Request("BYE", 2, c.ID+"b"))
-	bob.reply(bob.request(sip.BYE), 200, "")
-	alice.final(sip.BYE, 200)
+	transports(t, func(t *testing.T, tr peers.Transport) {
+		p := startProxy(t, example(t, "proxy", nil))
+		alice, bob := newPhoneOver(t, p, tr), newPhoneOver(t, p, tr)
+		c := alice.call("lost-ack", bob.Addr())
+		alice.invite(c)
+		invite := bob.request(sip.INVITE)
+		for range 3 {
+			bob.reply(invite, 200, "b")
+			c.Learn(alice.final(sip.INVITE, 200))
+			alice.send(c.Request("ACK", 1, c.ID+"a"))
+			bob.request(sip.ACK)
+		}
+		alice.send(c.Request("BYE", 2, c.ID+"b"))
+		bob.reply(bob.request(sip.BYE), 200, "")
+		alice.final(sip.BYE, 200)
+	})
 }
 
 // TestRetransmittedINVITEIsAnsweredFromMemory: after a refusal the callee hears
 // nothing of a repeated INVITE, and the caller gets the refusal again.
 func TestRetransmittedINVITEIsAnsweredFromMemory(t *testing.T) {
-	t.Parallel()
-	p := startProxy(t, example(t, "proxy", nil))
-	alice, bob := newPhone(t, p), newPhone(t, p)
-	c := alice.call("again", bob.Addr())
-	alice.invite(c)
-	invite := bob.request(sip.INVITE)
-	alice.invite(c)
-	bob.reply(invite, 486, "b")
-	bob.request(sip.ACK)
-	alice.final(sip.INVITE, 486)
-	alice.invite(c)
-	alice.refused(c, alice.final(sip.INVITE, 486))
-	bob.silence(300*time.Millisecond, anything)
+	transports(t, func(t *testing.T, tr peers.Transport) {
+		p := startProxy(t, example(t, "proxy", nil))
+		alice, bob := newPhoneOver(t, p, tr), newPhoneOver(t, p, tr)
+		c := alice.call("again", bob.Addr())
+		alice.invite(c)
+		invite := bob.request(sip.INVITE)
+		alice.invite(c)
+		bob.reply(invite, 486, "b")
+		bob.request(sip.ACK)
+		alice.final(sip.INVITE, 486)
+		alice.invite(c)
+		alice.refused(c, alice.final(sip.INVITE, 486))
+		bob.silence(300*time.Millisecond, anything)
+	})
 }
 
 // TestStatelessCall drives stateless.lua.

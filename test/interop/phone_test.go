@@ -28,16 +28,53 @@ func newUA(t *testing.T) *ua.Conn {
 	return u
 }
 
+// agent sends and receives SIP over UDP or TCP.
+type agent interface {
+	Addr() netip.AddrPort
+	Send(to netip.AddrPort, msg []byte) error
+	Receive(time.Duration) (*sip.Message, error)
+	Close() error
+}
+
+// newAgent opens one over a transport until the test ends.
+func newAgent(t *testing.T, tr peers.Transport) agent {
+	t.Helper()
+	if tr == peers.UDP {
+		return newUA(t)
+	}
+	s, err := ua.ListenStream(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() }) // the proxy may have closed its connections
+	return s
+}
+
 // phone is a user agent whose every step a test writes down.
 type phone struct {
-	*ua.Conn
+	agent
 	t     *testing.T
 	proxy netip.AddrPort
+	over  peers.Transport
 }
 
 func newPhone(t *testing.T, p *proxy) *phone {
 	t.Helper()
-	return &phone{newUA(t), t, p.addr}
+	return newPhoneOver(t, p, peers.UDP)
+}
+
+// newPhoneOver is newPhone over a transport.
+func newPhoneOver(t *testing.T, p *proxy, tr peers.Transport) *phone {
+	t.Helper()
+	return &phone{newAgent(t, tr), t, p.addr, tr}
+}
+
+// place is where the phone is reached, as it stands in a URI behind the @.
+func (p *phone) place() string {
+	if p.over == peers.UDP {
+		return p.Addr().String()
+	}
+	return p.Addr().String() + ";transport=" + string(p.over)
 }
 
 // patience is how long a phone waits for what must come.
@@ -54,7 +91,7 @@ func (p *phone) send(msg []byte) {
 // reply answers a request.
 func (p *phone) reply(req *sip.Message, code int, tag string) {
 	p.t.Helper()
-	p.send(ua.Reply(req, code, tag, p.Addr()))
+	p.send(ua.ReplyFrom(req, code, tag, p.place()))
 }
 
 // next is the next message that wanted takes, a copy; others are passed over.
@@ -135,7 +172,11 @@ func clone(t *testing.T, m *sip.Message) *sip.Message {
 
 // call is a call of the phone to a user agent.
 func (p *phone) call(id string, to netip.AddrPort) *ua.Call {
-	return &ua.Call{ID: id, From: p.Addr(), To: to}
+	c := &ua.Call{ID: id, From: p.Addr(), To: to}
+	if p.over != peers.UDP {
+		c.Over = string(p.over)
+	}
+	return c
 }
 
 // invite starts a call.

@@ -1,6 +1,6 @@
-// Package ua is a user agent for tests that writes SIP by hand: what it sends
-// is what the test wants, in the order and at the pace of the test. It knows
-// no transactions and resends nothing.
+// Package ua is a user agent for tests that writes SIP by hand, over UDP (Conn)
+// or TCP (Stream): what it sends is what the test wants, in the order and at the
+// pace of the test. It knows no transactions and resends nothing.
 package ua
 
 import (
@@ -75,6 +75,7 @@ func (c *Conn) Receive(d time.Duration) (*sip.Message, error) {
 type Call struct {
 	ID       string
 	From, To netip.AddrPort // user agents
+	Over     string         // "tcp"; "" is UDP
 	ToTag    string
 	routes   string // Route headers of later requests, ready to write
 	target   string // their request URI
@@ -83,16 +84,20 @@ type Call struct {
 // Request writes one request of the call.
 func (c *Call) Request(method string, cseq int, branch string) []byte {
 	uri, toTag := c.target, ""
+	proto, param := "UDP", ""
+	if c.Over != "" {
+		proto, param = strings.ToUpper(c.Over), ";transport="+c.Over
+	}
 	if uri == "" {
-		uri = fmt.Sprintf("sip:callee@%s", c.To)
+		uri = fmt.Sprintf("sip:callee@%s%s", c.To, param)
 	}
 	if c.ToTag != "" {
 		toTag = ";tag=" + c.ToTag
 	}
-	return fmt.Appendf(nil, "%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s\r\n%sMax-Forwards: 70\r\n"+
+	return fmt.Appendf(nil, "%s %s SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK%s\r\n%sMax-Forwards: 70\r\n"+
 		"From: <sip:caller@%s>;tag=f\r\nTo: <sip:callee@%s>%s\r\nCall-ID: %s\r\nCSeq: %d %s\r\n"+
-		"Contact: <sip:caller@%s>\r\nContent-Length: 0\r\n\r\n",
-		method, uri, c.From, branch, c.routes, c.From, c.To, toTag, c.ID, cseq, method, c.From)
+		"Contact: <sip:caller@%s%s>\r\nContent-Length: 0\r\n\r\n",
+		method, uri, proto, c.From, branch, c.routes, c.From, c.To, toTag, c.ID, cseq, method, c.From, param)
 }
 
 // Learn takes the route set and target from a reply that makes a dialog, as a
@@ -123,7 +128,13 @@ func (c *Call) Learn(m *sip.Message) {
 
 // Reply writes a reply to req as a callee at addr does; an empty tag adds none.
 func Reply(req *sip.Message, code int, tag string, addr netip.AddrPort) []byte {
-	o := sip.ReplyOptions{Headers: fmt.Appendf(nil, "Contact: <sip:callee@%s>\r\n", addr)}
+	return ReplyFrom(req, code, tag, addr.String())
+}
+
+// ReplyFrom is Reply of a callee whose Contact is sip:callee@ and place, which
+// may carry parameters.
+func ReplyFrom(req *sip.Message, code int, tag, place string) []byte {
+	o := sip.ReplyOptions{Headers: fmt.Appendf(nil, "Contact: <sip:callee@%s>\r\n", place)}
 	if tag != "" {
 		o.ToTag = []byte(tag)
 	}
