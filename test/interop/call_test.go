@@ -22,6 +22,8 @@ type pair struct {
 	replace              map[string]string // in both scenarios
 	status               string            // the final response that the caller must get, when not a 200
 	udpOnly              bool
+	answers              int // how often each 200 to an INVITE reaches the caller, when not once
+	invites              int // how often the caller sends each INVITE, at least, when not once
 }
 
 // in replaces 486 by another refusal in the scenarios that have it.
@@ -50,8 +52,11 @@ var pairs = []pair{
 	{name: "302", caller: "uac_rejected", callee: "uas_302", keys: map[string]string{"elsewhere": "carol@127.0.0.1:9"}, replace: in("302", "Moved"), status: "302"},
 	{name: "re-INVITE of the caller", caller: "uac_reinvite", callee: "uas_reinvited"},
 	{name: "re-INVITE of the callee", caller: "uac_reinvited", callee: "uas_reinvite"},
-	{name: "lost 200", caller: "uac_late_ack", callee: "uas_call", udpOnly: true},
-	{name: "retransmitted INVITE", caller: "uac_retransmit", callee: "uas_call_slow", udpOnly: true},
+	{name: "200 resent by its timer", caller: "uac_late_ack", callee: "uas_call", udpOnly: true, answers: 2},
+	{name: "lost 200", caller: "uac_lost_200", callee: "uas_lost_200", answers: 2},
+	{name: "lost ACK", caller: "uac_lost_ack", callee: "uas_lost_ack", answers: 2},
+	{name: "INVITE resent by its timer", caller: "uac_retransmit", callee: "uas_call_slow", udpOnly: true, invites: 3},
+	{name: "retransmitted INVITE", caller: "uac_repeat_invite", callee: "uas_call_slow", invites: 3},
 	{name: "BYE glare", caller: "uac_bye_glare", callee: "uas_bye_glare"},
 	{name: "50 Vias", caller: "uac_50_vias", callee: "uas_call"},
 	{name: "merged request", caller: "uac_merged", callee: "uas_call_slow", replace: tryingBetween(), status: "482"},
@@ -89,12 +94,26 @@ func play(t *testing.T, via *proxy, p pair, caller, callee peers.Transport) peer
 	if n := invites(at); n != sippCalls {
 		t.Errorf("the callee saw %d INVITE transactions of %d calls", n, sippCalls)
 	}
+	checkRepeated(t, p, got)
 	for _, m := range at.Received("INVITE ") {
 		if len(m.Headers("Via")) < 2 {
 			t.Errorf("an INVITE came with one Via only:\n%s", m.Text)
 		}
 	}
 	return at
+}
+
+// checkRepeated tells that what a pair is about was sent, and reached the caller,
+// more than once.
+func checkRepeated(t *testing.T, p pair, caller peers.Result) {
+	t.Helper()
+	if n := len(caller.Sent("INVITE ")); p.invites > 0 && n < p.invites*sippCalls {
+		t.Errorf("the caller sent %d INVITEs in %d calls, want %d in each", n, sippCalls, p.invites)
+	}
+	answers := slices.DeleteFunc(caller.Received("SIP/2.0 200"), func(m peers.Message) bool { return !strings.HasSuffix(m.Header("CSeq"), " INVITE") })
+	if p.answers > 0 && len(answers) != p.answers*sippCalls {
+		t.Errorf("the caller got %d answers to %d calls, want %d to each", len(answers), sippCalls, p.answers)
+	}
 }
 
 // invites counts the INVITEs that began a call at a callee, repeated ones

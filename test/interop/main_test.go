@@ -117,8 +117,8 @@ func shortDir(t *testing.T) string {
 }
 
 // example is a script of examples-lua with its ports replaced: "5081" to
-// another. The proxy's own becomes {port}.
-func example(t *testing.T, name string, ports map[string]int) string {
+// another, with parameters of the URI where wanted. The proxy's own becomes {port}.
+func example(t *testing.T, name string, ports map[string]string) string {
 	t.Helper()
 	root, err := peers.ModuleRoot()
 	if err != nil {
@@ -133,7 +133,7 @@ func example(t *testing.T, name string, ports map[string]int) string {
 		if !strings.Contains(string(b), ":"+from) {
 			t.Fatalf("%s.lua has no port %s", name, from)
 		}
-		pairs = append(pairs, ":"+from, fmt.Sprintf(":%d", to))
+		pairs = append(pairs, ":"+from, ":"+to)
 	}
 	// In one pass: a port put in may begin with one still to be replaced.
 	return strings.NewReplacer(pairs...).Replace(string(b))
