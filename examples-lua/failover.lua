@@ -1,6 +1,10 @@
 -- failover.lua: serial forking. The call goes to the first destination of a
 -- list; when that is busy or does not answer, to the next; and when all have
 -- been tried, to voicemail.
+--
+--   luasips run -f examples-lua/failover.lua
+--   sipp -sn uas -p 5082                                    (the second phone; the first is off)
+--   sipp -sn uac -rsa 127.0.0.1:5060 127.0.0.1:5082 -m 1    (a caller)
 
 config { log_level = "info" }
 socket "udp:127.0.0.1:5060"

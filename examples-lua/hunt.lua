@@ -1,5 +1,9 @@
 -- hunt.lua: parallel forking. All phones of a group ring at once; the first to
 -- answer gets the call and the others stop ringing.
+--
+--   luasips run -f examples-lua/hunt.lua
+--   sipp -sn uas -p 5082                                    (one phone; the others are off)
+--   sipp -sn uac -rsa 127.0.0.1:5060 127.0.0.1:5082 -m 1    (a caller)
 
 config { log_level = "info" }
 socket "udp:127.0.0.1:5060"

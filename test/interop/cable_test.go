@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/luasips/luasips/test/peers"
 )
 
 // What a bad cable does to each packet, as `tc qdisc add ... netem delay 10ms
@@ -34,22 +36,36 @@ type cable struct {
 	wg            sync.WaitGroup
 }
 
-// The namespaces are called this and the process's id.
-const nearName, farName = "luasips-a-", "luasips-b-"
+// namespaceName begins the names of namespaces; what one is for and the
+// process's id follow.
+const namespaceName = "luasips-"
+
+// namespace makes a network namespace, with loopback up, until the test ends.
+func namespace(t *testing.T, purpose string) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Fatalf("network namespaces need root: run the tests as root, or this one by `sudo -E go test -run '^%s$' ./test/interop`", t.Name())
+	}
+	peers.RequireTool(t, "ip")
+	sweep(t)
+	ns := namespaceName + purpose + "-" + itoa(os.Getpid())
+	command(t, "ip netns add "+ns)
+	t.Cleanup(func() { command(t, "ip netns delete "+ns) })
+	command(t, "ip -n "+ns+" link set lo up")
+	return ns
+}
 
 // sweep removes namespaces of test processes that were killed.
 func sweep(t *testing.T) {
 	t.Helper()
-	for _, prefix := range []string{nearName, farName} {
-		left, err := filepath.Glob("/run/netns/" + prefix + "*")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, path := range left {
-			name := filepath.Base(path)
-			if _, err := os.Stat("/proc/" + strings.TrimPrefix(name, prefix)); os.IsNotExist(err) {
-				command(t, "ip netns delete "+name)
-			}
+	left, err := filepath.Glob("/run/netns/" + namespaceName + "*-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range left {
+		name := filepath.Base(path)
+		if _, err := os.Stat("/proc/" + name[strings.LastIndexByte(name, '-')+1:]); os.IsNotExist(err) {
+			_ = exec.Command("ip", "netns", "delete", name).Run() // another test may have done it
 		}
 	}
 }
@@ -57,16 +73,10 @@ func sweep(t *testing.T) {
 // newCable builds namespaces and cable until the test ends.
 func newCable(t *testing.T) *cable {
 	t.Helper()
-	sweep(t)
-	id := itoa(os.Getpid())
-	c := &cable{near: nearName + id, far: farName + id, nearIP: "10.219.77.1", farIP: "10.219.77.2"}
-	for _, ns := range []string{c.near, c.far} {
-		command(t, "ip netns add "+ns)
-		t.Cleanup(func() { command(t, "ip netns delete "+ns) })
-	}
+	c := &cable{near: namespace(t, "near"), far: namespace(t, "far"), nearIP: "10.219.77.1", farIP: "10.219.77.2"}
 	t.Cleanup(c.cut)
 	for i, end := range []struct{ ns, ip string }{{c.near, c.nearIP}, {c.far, c.farIP}} {
-		c.ends[i] = plug(t, end.ns, end.ip, fmt.Sprintf("ls%s%d", id, i))
+		c.ends[i] = plug(t, end.ns, end.ip, fmt.Sprintf("ls%d%d", os.Getpid(), i))
 	}
 	for i := range c.ends {
 		c.wg.Add(1)
@@ -93,7 +103,6 @@ func plug(t *testing.T, ns, ip, name string) *os.File {
 	f := os.NewFile(uintptr(fd), name) // now: before it has a device it would poll as broken
 	command(t, fmt.Sprintf("ip link set dev %s netns %s", name, ns))
 	command(t, fmt.Sprintf("ip -n %s addr add %s/30 dev %s", ns, ip, name))
-	command(t, fmt.Sprintf("ip -n %s link set lo up", ns))
 	command(t, fmt.Sprintf("ip -n %s link set %s up", ns, name))
 	return f
 }

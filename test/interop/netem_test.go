@@ -30,9 +30,6 @@ const (
 // for each. SIPp cannot be a phone here: it gives a call up when messages come
 // in another order than its scenario has.
 func TestFaultsNetem(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Fatal("network namespaces need root: run the tests as root, or this one by `sudo -E go test -run TestFaultsNetem ./test/interop`")
-	}
 	t.Parallel()
 	c := newCable(t)
 	c.startProxy(t)
