@@ -26,7 +26,7 @@ func (w *Worker) refuse(c *api.Ctx, in *api.Incoming) string {
 		return "shutting down"
 	case w.parked >= w.engine.net.MaxParked:
 		return "too many parked handlers"
-	case w.engine.overloaded(w.now) || len(w.local)-w.pos > inboxMark:
+	case w.engine.overloaded(w.now) || w.overloaded(in):
 		w.counters.Overload.Add(1)
 		return "overload"
 	}
@@ -37,6 +37,19 @@ func (w *Worker) refuse(c *api.Ctx, in *api.Incoming) string {
 // since, whose last batch was such a one, counts no longer.
 func (e *Engine) overloaded(now time.Time) bool {
 	return e.behind.Load() > 0 && now.UnixNano()-e.behindAt.Load() < int64(e.net.Overload)
+}
+
+// overloaded tells that this worker is behind: too many events wait for it, or what
+// waited too long has done so for overloadHold. A slow script makes the backlog here,
+// where the readers do not see it.
+func (w *Worker) overloaded(in *api.Incoming) bool {
+	switch {
+	case in.Came == 0 || w.now.UnixNano()-in.Came <= int64(w.engine.net.Overload):
+		w.late = time.Time{}
+	case w.late.IsZero():
+		w.late = w.now
+	}
+	return len(w.local)-w.pos > inboxMark || !w.late.IsZero() && w.now.Sub(w.late) >= overloadHold
 }
 
 // malformed answers or drops a message that did not parse; error_route.main

@@ -31,6 +31,7 @@ type role struct {
 	next   int       // first group not delivered yet
 	full   int       // full batches in a row
 	late   time.Time // since when batches wait longer than the mark; zero when they do not
+	came   int64     // when the oldest of the batch came, UnixNano
 	behind bool      // the backlog is over the mark; counted in Engine.behind
 	broken error     // the source ended; deliver what is left, then close
 }
@@ -127,7 +128,7 @@ func (e *Engine) fill(ro *role) {
 // sort copies one packet, indexes it and puts it with its worker's.
 func (e *Engine) sort(ro *role, p *transport.Packet) {
 	in := e.incoming(p.Data)
-	in.Source = p.Source
+	in.Source, in.Came = p.Source, ro.came
 	var err error
 	if ro.src.Stream() {
 		err = in.Msg.ParseFrame(in.Buf, &e.net.Transport.Limits)
@@ -193,6 +194,7 @@ func (e *Engine) noteBatch(ro *role) {
 		ro.full++
 	}
 	now := time.Now()
+	ro.came = now.UnixNano() - int64(ro.batch.Delay)
 	if ro.batch.Delay <= e.net.Overload {
 		ro.late = time.Time{}
 	} else if ro.late.IsZero() {

@@ -242,6 +242,51 @@ func TestSilentReaderIsNotBehind(t *testing.T) {
 	})
 }
 
+// TestOverloadByWait: handlers that take long leave the backlog in their worker's
+// inbox, where no reader sees it. What has waited there for longer than the mark
+// is refused when that has lasted for the hold; requests in a dialog are not.
+func TestOverloadByWait(t *testing.T) {
+	const sent, inDialog, each = 100, 60, 10 * time.Millisecond
+	bubble(t, func(t *testing.T) {
+		r := startIdle(t, enginetest.Options{Workers: 2}, func(c *api.Ctx) api.Verdict {
+			time.Sleep(each)
+			return enginetest.Answer(200)(c)
+		})
+		a := r.Agent()
+		c := a.Call(r.Pin("slow", 0), "sip:10.0.0.1")
+		for n := range sent {
+			c.ToTag = ""
+			if n == inDialog {
+				c.ToTag = "there"
+			}
+			c.Send("OPTIONS", n+1)
+		}
+		got := map[string]int{}
+		for range sent {
+			m := a.Receive(enginetest.Patience)
+			if m == nil {
+				t.Fatalf("a reply is missing after %v", got)
+			}
+			cseq, err := m.CSeq()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if cseq.Num == inDialog+1 && m.StatusCode() != 200 {
+				t.Error("a request in a dialog was refused")
+			}
+			got[enginetest.Kind(m)]++
+		}
+		// The first over 200 ms is the 22nd, at 210; the hold of 100 ms ends with the
+		// 32nd. Two batches more are read at a pulse, which is after they came.
+		if least, most := 31+1, 31+1+4; got["200"] < least || got["200"] > most || got["503"] != sent-got["200"] {
+			t.Errorf("got %v, want %d to %d times 200 and else 503", got, least, most)
+		}
+		time.Sleep(time.Second)
+		a.Call(r.Pin("later", 0), "sip:10.0.0.1").Send("OPTIONS", 1)
+		a.Expect("200")
+	})
+}
+
 // TestOverloadByInbox: a worker with more than 1,024 events before it refuses
 // new requests until there are fewer.
 func TestOverloadByInbox(t *testing.T) {

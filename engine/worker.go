@@ -64,6 +64,7 @@ type Worker struct {
 	calls   map[string]*callQueue
 	parked  int
 	now     time.Time
+	late    time.Time // since when new requests have waited here over the overload mark; zero when they do not
 	out     *transport.Outbox
 	layer   *txn.Layer
 	program Program // live one; new requests run on it

@@ -9,6 +9,7 @@ type Incoming struct {
 	Msg    sip.Message
 	Source Source
 	Buf    []byte // the copy that Msg indexes
+	Came   int64  // when the oldest of its batch reached this host, UnixNano; 0 when it was made here
 
 	refs int32
 	free func(*Incoming)
