@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/luasips/luasips/test/peers"
 )
 
 func main() {
@@ -45,7 +47,7 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	r := &report{Machine: describeMachine(), Reference: o.reference, Settings: settings{
+	r := &report{Machine: peers.DescribeMachine(), Reference: o.reference, Settings: settings{
 		Rounds: o.rounds, Seconds: o.seconds.Seconds(), Warmup: o.warmup.Seconds(), Drain: o.drain.Seconds(), Idle: o.idle.Seconds(),
 	}}
 	names := make([]string, len(servers))

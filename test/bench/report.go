@@ -10,16 +10,18 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/luasips/luasips/test/peers"
 )
 
 // report is all that a run found.
 type report struct {
-	Machine   machine      `json:"machine"`
-	Settings  settings     `json:"settings"`
-	Servers   []serverInfo `json:"servers"`
-	Reference string       `json:"reference"`
-	Rows      []row        `json:"medians"`
-	Samples   []sample     `json:"samples"`
+	Machine   peers.Machine `json:"machine"`
+	Settings  settings      `json:"settings"`
+	Servers   []serverInfo  `json:"servers"`
+	Reference string        `json:"reference"`
+	Rows      []row         `json:"medians"`
+	Samples   []sample      `json:"samples"`
 	// Profiles is the text of each profile's heaviest functions, by load.
 	Profiles map[string]string `json:"profiles,omitempty"`
 }
@@ -195,9 +197,8 @@ func (r *report) text() string {
 // markdown is the whole report.
 func (r *report) markdown() string {
 	var b strings.Builder
-	m, s := r.Machine, r.Settings
-	fmt.Fprintf(&b, "# CPU time for a call\n\n%s, %d cores, %d MiB; %s; %s; %s. Load average before: %s. Began %s.\n\n",
-		m.CPU, m.Cores, m.MemoryMiB, m.Kernel, m.Go, m.SIPp, m.Load, m.Began.Format("2006-01-02 15:04 MST"))
+	s := r.Settings
+	fmt.Fprintf(&b, "# CPU time for a call\n\n%s\n\n", r.Machine)
 	fmt.Fprintf(&b, "%d rounds in turn, each with %.0f s of load behind %.0f s of warm-up, and for %.0f s after the load "+
 		"what exceeds the idle server's time, which was measured for %.0f s before. Caller, callee and server share the machine's cores. "+
 		"CPU, ratios, set-up and idle times are medians over the rounds (ratios: of the medians; their range: round by round), "+

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,7 +92,7 @@ func luasipsServer(o *options, profile string) (server, error) {
 		args = []string{"--cpuprofile", profile}
 	}
 	return server{
-		name: "luasips", version: firstLine(binary, "version"),
+		name: "luasips", version: peers.FirstLine(binary, "version"),
 		about: "luasips run -f " + filepath.Base(o.script) + ", port replaced; GOMAXPROCS and GOGC as the program sets them",
 		start: func(dir string, port int) (*peers.Process, error) {
 			text := scriptPort.ReplaceAllLiteralString(string(script), strconv.Itoa(port))
@@ -139,7 +138,7 @@ func kamailioServer(name, kind, allocator, work string) (server, error) {
 		about += fmt.Sprintf(", -x %s -X %s", allocator, allocator)
 	}
 	return server{
-		name: name, version: firstLine(tool, "-v"), about: about,
+		name: name, version: peers.FirstLine(tool, "-v"), about: about,
 		start: func(dir string, port int) (*peers.Process, error) {
 			k := k
 			k.Port = port
@@ -206,15 +205,4 @@ func startAndWait(port int, c peers.Command) (*peers.Process, error) {
 		return nil, err
 	}
 	return p, nil
-}
-
-// firstLine is the first line that a program prints of itself, "unknown" when it prints none.
-func firstLine(program string, args ...string) string {
-	out, _ := exec.Command(program, args...).Output() // some end with a code other than 0
-	lines := strings.Split(string(out), "\n")
-	i := slices.IndexFunc(lines, func(l string) bool { return strings.TrimSpace(l) != "" })
-	if i < 0 {
-		return "unknown"
-	}
-	return strings.TrimSpace(lines[i])
 }

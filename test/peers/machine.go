@@ -1,16 +1,18 @@
-package main
+package peers
 
 import (
 	"bytes"
+	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// machine describes where the figures come from.
-type machine struct {
+// Machine describes where figures come from.
+type Machine struct {
 	CPU       string    `json:"cpu"`
 	Cores     int       `json:"cores"`
 	MemoryMiB int64     `json:"memory_mib"`
@@ -21,10 +23,18 @@ type machine struct {
 	Began     time.Time `json:"began"`
 }
 
-func describeMachine() machine {
-	m := machine{
+// String is one paragraph for people.
+func (m Machine) String() string {
+	return fmt.Sprintf("%s, %d cores, %d MiB; %s; %s; %s. Load average before: %s. Began %s.",
+		m.CPU, m.Cores, m.MemoryMiB, m.Kernel, m.Go, m.SIPp, m.Load, m.Began.Format("2006-01-02 15:04 MST"))
+}
+
+// DescribeMachine tells what this machine is and how busy it is now; what cannot
+// be found out is "unknown" or left out.
+func DescribeMachine() Machine {
+	m := Machine{
 		CPU: procField("/proc/cpuinfo", "model name"), Cores: runtime.NumCPU(),
-		Go: runtime.Version(), SIPp: firstLine("sipp", "-v"), Began: time.Now().UTC().Truncate(time.Second),
+		Go: runtime.Version(), SIPp: FirstLine("sipp", "-v"), Began: time.Now().UTC().Truncate(time.Second),
 		Kernel: strings.TrimSpace(readFile("/proc/sys/kernel/ostype") + " " + readFile("/proc/sys/kernel/osrelease")),
 	}
 	if f := strings.Fields(readFile("/proc/loadavg")); len(f) >= 3 {
@@ -55,4 +65,15 @@ func readFile(path string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// FirstLine is the first line that a program prints of itself, "unknown" when it prints none.
+func FirstLine(program string, args ...string) string {
+	out, _ := exec.Command(program, args...).Output() // some end with a code other than 0
+	for line := range strings.Lines(string(out)) {
+		if s := strings.TrimSpace(line); s != "" {
+			return s
+		}
+	}
+	return "unknown"
 }
