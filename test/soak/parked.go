@@ -23,13 +23,13 @@ end
 // parkedBound is by how much the p99 may grow.
 const parkedBound = 5 * time.Millisecond
 
-func parked(dir string) error {
-	s, err := start(dir, script("", parkedScript))
+func parked(r *run) error {
+	s, err := start(r.dir, script("", parkedScript))
 	if err != nil {
 		return err
 	}
 	defer s.Stop(5 * time.Second)
-	callee, err := ua.NewCallee(netip.MustParseAddrPort("127.0.0.1:0"))
+	callee, err := newCallee()
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func parked(dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("   without parked handlers:", before)
+	r.say("300 calls/s without parked handlers: %v", before)
 	n, err := park(s, callee.Addr(), 1000)
 	if err != nil {
 		return err
@@ -53,12 +53,16 @@ func parked(dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("   with %d parked handlers: %v\n", n, beside)
+	still, err := s.stat("core:parked")
+	if err != nil {
+		return err
+	}
 	grown := beside.Percentile(0.99) - before.Percentile(0.99)
-	fmt.Printf("   p99 grows by %v (bound %v)\n", grown.Round(10*time.Microsecond), parkedBound)
+	r.say("300 calls/s beside %d parked handlers, %d of them to the end: %v", n, still, beside)
+	r.say("p99 grows by %v", grown.Round(10*time.Microsecond))
 	switch {
-	case n < 1000:
-		return fmt.Errorf("only %d handlers are parked", n)
+	case n < 1000 || still < 1000:
+		return fmt.Errorf("only %d handlers, and %d at the end, were parked", n, still)
 	case before.Done != l.Calls || beside.Done != l.Calls:
 		return fmt.Errorf("calls failed")
 	case grown > parkedBound:

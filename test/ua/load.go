@@ -1,6 +1,7 @@
 package ua
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -106,6 +107,14 @@ type Load struct {
 	Wait          time.Duration // for what is still open at the end; 0 is 5 s
 	Resend        bool          // resend INVITE and BYE at 0.5, 1, 2 s as RFC 3261 wants
 	User          string        // user part of the request URI; "" is "callee"
+	Over          string        // "tcp" for a caller that is a Stream; the callee is called over UDP
+}
+
+// Agent sends and receives SIP: a Conn or a Stream.
+type Agent interface {
+	Addr() netip.AddrPort
+	Send(to netip.AddrPort, msg []byte) error
+	Receive(d time.Duration) (*sip.Message, error)
 }
 
 // Result is what a Load saw.
@@ -144,7 +153,7 @@ type loadCall struct {
 
 // Run makes the calls from conn and returns when all have ended or Wait has
 // passed.
-func (l *Load) Run(conn *Conn) (*Result, error) {
+func (l *Load) Run(conn Agent) (*Result, error) {
 	r := &Result{Refused: map[int]int{}, ByeFail: map[int]int{}}
 	open := map[string]*loadCall{}
 	start, started := time.Now(), 0
@@ -194,10 +203,10 @@ func (l *Load) Run(conn *Conn) (*Result, error) {
 	return r, nil
 }
 
-func (l *Load) call(conn *Conn, n int) *loadCall {
-	c := &loadCall{Call: Call{ID: fmt.Sprintf("%s-%d", l.Prefix, n), From: conn.addr, To: l.Callee}, sent: time.Now()}
-	if l.User != "" {
-		c.target = fmt.Sprintf("sip:%s@%s", l.User, l.Callee)
+func (l *Load) call(conn Agent, n int) *loadCall {
+	c := &loadCall{Call: Call{ID: fmt.Sprintf("%s-%d", l.Prefix, n), From: conn.Addr(), To: l.Callee, Over: l.Over}, sent: time.Now()}
+	if user := cmp.Or(l.User, "callee"); l.User != "" || l.Over != "" {
+		c.target = fmt.Sprintf("sip:%s@%s", user, l.Callee)
 	}
 	c.hold(c.Request("INVITE", 1, c.ID+"i"))
 	return c
@@ -209,7 +218,7 @@ func (c *loadCall) hold(msg []byte) {
 	c.due = time.Now().Add(c.wait)
 }
 
-func (l *Load) resend(conn *Conn, open map[string]*loadCall, now time.Time) error {
+func (l *Load) resend(conn Agent, open map[string]*loadCall, now time.Time) error {
 	for _, c := range open {
 		if c.last == nil || now.Before(c.due) {
 			continue
@@ -223,7 +232,7 @@ func (l *Load) resend(conn *Conn, open map[string]*loadCall, now time.Time) erro
 	return nil
 }
 
-func (l *Load) step(conn *Conn, c *loadCall, m *sip.Message, r *Result, open map[string]*loadCall) error {
+func (l *Load) step(conn Agent, c *loadCall, m *sip.Message, r *Result, open map[string]*loadCall) error {
 	cseq, err := m.CSeq()
 	if err != nil || m.IsRequest() {
 		return err
