@@ -2,50 +2,73 @@ package interop_test
 
 import (
 	"fmt"
-	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/luasips/luasips/engine/sip"
+	"github.com/luasips/luasips/test/peers"
 	"github.com/luasips/luasips/test/ua"
 )
 
 // orderCalls is how many calls each order test makes.
 const orderCalls = 2000
 
+// waiting has handlers wait: for the 180 in its reply route, for the ACK before it
+// is relayed. What comes behind them must not pass.
+func waiting() string {
+	out := `
+function route.out(msg)
+  tm.t_on_reply("wait")
+  return route.relay(msg)
+end
+function onreply_route.wait(msg) if msg.rs == 180 then cfgutils.usleep(2000) end end`
+	relay := "function route.relay(msg)\n"
+	return strings.Replace(script("udp_sockets_per_address = 2", out), relay, relay+`  if msg.rm == "ACK" then cfgutils.usleep(2000) end`+"\n", 1)
+}
+
 // TestOrder sends 180 and 200, and ACK and BYE, back to back without a pause,
 // from one source and from many, through several readers: none leaves in
 // another order.
 func TestOrder(t *testing.T) {
+	readers := func(n int) string { return proxyScript(fmt.Sprintf("udp_sockets_per_address = %d", n)) }
 	for _, tt := range []struct {
-		name             string
-		callers, readers int
+		name           string
+		script         string
+		callers        int
+		caller, callee peers.Transport
 	}{
-		{"one source, one reader", 1, 1},
-		{"one source, two readers", 1, 2},
-		{"many sources, two readers", 16, 2},
-		{"many sources, four readers", 32, 4},
+		{"one source, one reader", readers(1), 1, peers.UDP, peers.UDP},
+		{"one source, two readers", readers(2), 1, peers.UDP, peers.UDP},
+		{"many sources, two readers", readers(2), 16, peers.UDP, peers.UDP},
+		{"many sources, four readers", readers(4), 32, peers.UDP, peers.UDP},
+		{"many sources, handlers wait", waiting(), 16, peers.UDP, peers.UDP},
+		{"one source over TCP", readers(1), 1, peers.TCP, peers.TCP},
+		{"many sources over TCP to UDP", readers(2), 16, peers.TCP, peers.UDP},
+		{"many sources over UDP to TCP", readers(2), 16, peers.UDP, peers.TCP},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := startProxy(t, proxyScript(fmt.Sprintf("udp_sockets_per_address = %d", tt.readers)))
-			checkOrder(t, p.addr, tt.callers)
+			p := startProxy(t, tt.script)
+			callers := make([]*phone, tt.callers)
+			for i := range callers {
+				callers[i] = newPhoneOver(t, p, tt.caller)
+			}
+			checkOrder(t, callers, newPhoneOver(t, p, tt.callee))
 		})
 	}
 }
 
 // checkOrder runs orderCalls calls, few enough at a time that nothing is lost.
-func checkOrder(t *testing.T, proxy netip.AddrPort, callers int) {
+func checkOrder(t *testing.T, callers []*phone, callee *phone) {
 	t.Helper()
-	callee := newUA(t)
 	stop := make(chan struct{})
 	ended := make(chan error, 1)
-	go func() { ended <- answerInOrder(callee, proxy, stop) }()
+	go func() { ended <- callee.answerInOrder(stop) }()
 
-	per, done := orderCalls/callers, make(chan error, callers)
-	for i := range callers {
-		caller := newUA(t)
+	per, done := orderCalls/len(callers), make(chan error, len(callers))
+	for i, caller := range callers {
 		go func() {
-			done <- callInOrder(caller, proxy, callee.Addr(), fmt.Sprintf("order-%d", i), per, 1+32/callers)
+			done <- caller.callInOrder(callee, fmt.Sprintf("order-%d", i), per, 1+32/len(callers))
 		}()
 	}
 	for range callers {
@@ -61,10 +84,10 @@ func checkOrder(t *testing.T, proxy netip.AddrPort, callers int) {
 
 // answerInOrder is the callee: 180 and 200 back to back; it must see ACK before
 // BYE in each call.
-func answerInOrder(u *ua.Conn, proxy netip.AddrPort, stop <-chan struct{}) error {
+func (p *phone) answerInOrder(stop <-chan struct{}) error {
 	acked := map[string]bool{}
 	for {
-		m, err := u.Receive(100 * time.Millisecond)
+		m, err := p.Receive(100 * time.Millisecond)
 		if err != nil {
 			return err
 		}
@@ -79,10 +102,10 @@ func answerInOrder(u *ua.Conn, proxy netip.AddrPort, stop <-chan struct{}) error
 		id := string(m.CallID())
 		switch m.Method() {
 		case sip.INVITE:
-			if err := u.Send(proxy, ua.Reply(m, 180, "b", u.Addr())); err != nil {
+			if err := p.Send(p.proxy, ua.ReplyFrom(m, 180, "b", p.place())); err != nil {
 				return err
 			}
-			if err := u.Send(proxy, ua.Reply(m, 200, "b", u.Addr())); err != nil {
+			if err := p.Send(p.proxy, ua.ReplyFrom(m, 200, "b", p.place())); err != nil {
 				return err
 			}
 		case sip.ACK:
@@ -91,7 +114,7 @@ func answerInOrder(u *ua.Conn, proxy netip.AddrPort, stop <-chan struct{}) error
 			if !acked[id] {
 				return fmt.Errorf("call %s: BYE arrived before ACK", id)
 			}
-			if err := u.Send(proxy, ua.Reply(m, 200, "", u.Addr())); err != nil {
+			if err := p.Send(p.proxy, ua.ReplyFrom(m, 200, "", p.place())); err != nil {
 				return err
 			}
 		}
@@ -99,19 +122,20 @@ func answerInOrder(u *ua.Conn, proxy netip.AddrPort, stop <-chan struct{}) error
 }
 
 // callInOrder makes n calls, window at a time; each must see 180 before 200.
-func callInOrder(u *ua.Conn, proxy, callee netip.AddrPort, prefix string, n, window int) error {
+func (p *phone) callInOrder(callee *phone, prefix string, n, window int) error {
 	calls := map[string]*orderCall{}
 	started, finished := 0, 0
 	for finished < n {
 		for started < n && len(calls) < window {
-			c := &orderCall{Call: ua.Call{ID: fmt.Sprintf("%s-%d", prefix, started), From: u.Addr(), To: callee}}
+			c := &orderCall{Call: *p.call(fmt.Sprintf("%s-%d", prefix, started), callee.Addr())}
+			c.Target("sip:bob@" + callee.place())
 			calls[c.ID] = c
 			started++
-			if err := u.Send(proxy, c.Request("INVITE", 1, c.ID+"i")); err != nil {
+			if err := p.Send(p.proxy, c.Request("INVITE", 1, c.ID+"i")); err != nil {
 				return err
 			}
 		}
-		m, err := u.Receive(2 * time.Second)
+		m, err := p.Receive(patience)
 		if err != nil {
 			return err
 		}
@@ -122,7 +146,7 @@ func callInOrder(u *ua.Conn, proxy, callee netip.AddrPort, prefix string, n, win
 		if c == nil {
 			continue // a repeated reply of a call that has ended
 		}
-		end, err := c.step(u, proxy, m)
+		end, err := c.step(p, m)
 		if err != nil {
 			return err
 		}
@@ -140,7 +164,7 @@ type orderCall struct {
 	rang, answered bool
 }
 
-func (c *orderCall) step(u *ua.Conn, proxy netip.AddrPort, m *sip.Message) (end bool, err error) {
+func (c *orderCall) step(p *phone, m *sip.Message) (end bool, err error) {
 	cseq, err := m.CSeq()
 	if err != nil {
 		return false, err
@@ -159,10 +183,10 @@ func (c *orderCall) step(u *ua.Conn, proxy netip.AddrPort, m *sip.Message) (end 
 		}
 		c.answered = true
 		c.Learn(m)
-		if err := u.Send(proxy, c.Request("ACK", 1, c.ID+"a")); err != nil {
+		if err := p.Send(p.proxy, c.Request("ACK", 1, c.ID+"a")); err != nil {
 			return false, err
 		}
-		if err := u.Send(proxy, c.Request("BYE", 2, c.ID+"b")); err != nil {
+		if err := p.Send(p.proxy, c.Request("BYE", 2, c.ID+"b")); err != nil {
 			return false, err
 		}
 	case code >= 300:
