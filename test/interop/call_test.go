@@ -79,6 +79,16 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+// TestConnectionPerCall has every caller open a connection of its own.
+func TestConnectionPerCall(t *testing.T) {
+	t.Parallel()
+	const calls = 20
+	p := startProxy(t, example(t, "proxy", nil))
+	uas := sippUAS(t, "uas_call", peers.TCP)
+	sippUAC(t, p, peers.SIPp{Name: "uac_call", Transport: peers.TCP, ConnectionPerCall: true, Calls: calls, Target: "bob@" + uas.Addr()})
+	uas.Stop().MustSucceed(t, calls)
+}
+
 // play runs a pair's calls through a proxy, each side over its transport.
 func play(t *testing.T, via *proxy, p pair, caller, callee peers.Transport) peers.Result {
 	t.Helper()

@@ -280,6 +280,9 @@ func (s *SIPp) args(f sippFiles, control, media int) []string {
 		"-trace_stat", "-stf", f.stats, "-fd", "1", "-trace_err", "-error_file", f.errors,
 		"-timeout", fmt.Sprintf("%ds", max(1, int(s.Timeout/time.Second))), "-r", strconv.Itoa(s.Rate),
 	}
+	if s.ConnectionPerCall {
+		args = append(args, "-max_socket", "1000") // SIPp refuses to run when it could not open as many
+	}
 	if s.Calls > 0 {
 		args = append(args, "-m", strconv.Itoa(s.Calls))
 	}
