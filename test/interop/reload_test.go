@@ -12,15 +12,21 @@ import (
 	"github.com/luasips/luasips/test/ua"
 )
 
-// versioned is a script that marks its calls with its version and has a failure
-// route that tells it too.
+// versioned is a script that marks its calls with its version, has a failure
+// route that tells it too, and logs when a reply meets another version than the
+// request did.
 func versioned(version int) string {
 	return script("", strings.ReplaceAll(`
 local mark = "VERSION"
 function route.out(msg)
   msg.hdr["X-Version"] = mark
   tm.t_on_failure("failed")
+  tm.t_on_reply("answered")
   return route.relay(msg)
+end
+function onreply_route.answered(msg)
+  local asked = msg.request.hdr["X-Version"]
+  if asked ~= mark then log.error("two versions in one call", { asked = asked, answers = mark }) end
 end
 function failure_route.failed(msg)
   log.info("failed under version " .. mark)
@@ -147,6 +153,9 @@ func TestReloadUnderCalls(t *testing.T) {
 		}
 		if versions["99"] != 0 || versions[""] != 0 || len(versions) < 3 {
 			t.Errorf("the calls ran on the versions %v, want several, and none on the broken one", versions)
+		}
+		if strings.Contains(p.Log(), "two versions in one call") {
+			t.Error("a reply met another version than its request")
 		}
 	})
 }
