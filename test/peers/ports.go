@@ -75,8 +75,12 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// portFree tells whether port can be bound for UDP and TCP on every address.
+// portFree tells whether port can be bound for UDP and TCP on every address. No
+// process is started meanwhile: until it runs its program it would hold a copy of
+// the sockets, and so the port, after they are closed here.
 func portFree(port int) bool {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	udp, err := net.ListenUDP("udp", &net.UDPAddr{Port: port})
 	if err != nil {
 		return false
