@@ -14,7 +14,7 @@ const watchdogTick = 5 * time.Millisecond
 type watchdog struct {
 	proc  *process
 	ended atomic.Bool
-	rouse func() // has it sample though no worker is at work
+	rouse func()        // has it sample though no worker is at work
 	stop  chan struct{} // not nil when it has a goroutine of its own
 	done  chan struct{}
 	last  time.Time
