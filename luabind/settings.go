@@ -115,6 +115,7 @@ var settings = []Setting{
 	{Name: "enable_asserts", Kind: boolSetting, Default: false, Doc: "core.assert is evaluated."},
 	{Name: "abort_on_assert", Kind: boolSetting, Default: false, Doc: "A failed assertion ends the handler with an error.", Ignored: "a failed assertion always ends its handler with an error"},
 	{Name: "mi_listen", Kind: stringSetting, Doc: "Address of the management interface.", Ignored: "management is on the control socket; see run --control"},
+	{Name: "udp_gather", Kind: intSetting, Unit: "microseconds", Default: 2000.0, Min: 0, Max: 20000, Doc: "How long a UDP socket on which messages come fast lets them gather before they are handled; 0 is not at all."},
 	{Name: "overload_delay", Kind: intSetting, Unit: "milliseconds", Default: 200.0, Min: 1, Max: 60000, Doc: "Delay over which new dialogs get 503."},
 }
 

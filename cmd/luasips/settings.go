@@ -59,9 +59,13 @@ func (s settings) millis(name string) time.Duration {
 	return time.Duration(s.num(name, 0) * float64(time.Millisecond))
 }
 
+func (s settings) micros(name string) time.Duration {
+	return time.Duration(s.num(name, 0) * float64(time.Microsecond))
+}
+
 // atStart are the settings that netOf reads: the engine takes them once.
 var atStart = [...]string{"advertised_address", "advertised_port", "auto_aliases", "dns_retr_no", "dns_retr_time", "dns_servers",
-	"dns_try_naptr", "dns_use_search_list", "max_message_size", "max_parked", "maxbuffer", "overload_delay",
+	"dns_try_naptr", "dns_use_search_list", "max_message_size", "max_parked", "maxbuffer", "overload_delay", "udp_gather",
 	"tcp_accept_aliases", "tcp_connect_timeout", "tcp_connection_lifetime", "tcp_keepalive", "tcp_keepcount", "tcp_keepidle",
 	"tcp_keepinterval", "tcp_max_connections", "tcp_max_connections_per_source", "tcp_max_msg_time", "tcp_send_timeout",
 	"tcp_socket_backlog", "tcp_write_queue", "tos", "udp_sockets_per_address"}
@@ -69,7 +73,7 @@ var atStart = [...]string{"advertised_address", "advertised_port", "auto_aliases
 // netOf is what the engine binds: the script's sockets with its settings.
 func netOf(p *luabind.Program) engine.Net {
 	s := withDefaults(p.Settings())
-	t := transport.Config{AutoAliases: s.flag("auto_aliases", false), RcvBuf: int(s.num("maxbuffer", 0)), TCP: tcpOf(s), Limits: limitsOf(s)}
+	t := transport.Config{AutoAliases: s.flag("auto_aliases", false), RcvBuf: int(s.num("maxbuffer", 0)), Gather: s.micros("udp_gather"), TCP: tcpOf(s), Limits: limitsOf(s)}
 	for _, d := range p.Sockets() {
 		spec := transport.SocketSpec{Listen: d.Listen, Tag: d.Tag, As: d.As, TOS: d.TOS, ReusePort: d.ReusePort, Where: d.Where}
 		if spec.As == "" {

@@ -76,6 +76,10 @@ type Config struct {
 	// RcvBuf is the receive buffer asked for each UDP socket, bytes; default
 	// 4 MiB. A smaller one in effect is warned of.
 	RcvBuf int
+	// Gather is how long the reader of a UDP socket sleeps between two reads
+	// while datagrams come fast, so that it is woken less often. 0 is not at
+	// all. Systems without recvmmsg do not.
+	Gather time.Duration
 	TCP
 	// Wire replaces the network by one in memory. nil is the real one.
 	Wire *Wire

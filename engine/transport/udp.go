@@ -180,7 +180,7 @@ func (systemNet) listenUDP(w want, sock *api.Socket, cfg *Config, host Host) ([]
 			host.Log(api.LevelWarn, fmt.Sprintf("receive buffer is smaller than asked; bursts will be lost; remedy: sysctl -w net.core.rmem_max=%d", cfg.RcvBuf),
 				api.Field{Key: "socket", Value: w.proto.String() + ":" + addr.String()}, api.Field{Key: "bytes", Value: float64(got)}, api.Field{Key: "asked", Value: float64(cfg.RcvBuf)})
 		}
-		dio, err := openIO(c)
+		dio, err := openIO(c, cfg.Gather)
 		if err != nil {
 			return nil, addr, err
 		}

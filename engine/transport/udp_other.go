@@ -5,6 +5,7 @@ package transport
 import (
 	"net"
 	"syscall"
+	"time"
 )
 
 type mmsgBatch struct{}
@@ -12,7 +13,7 @@ type mmsgSender struct{}
 
 func newMmsgSender() *mmsgSender { return nil }
 
-func openIO(c *net.UDPConn) (datagramIO, error) { return singleIO{c}, nil }
+func openIO(c *net.UDPConn, _ time.Duration) (datagramIO, error) { return singleIO{c}, nil }
 
 func setUDPOptions(_ syscall.RawConn, _, _ bool, _ int) error { return nil }
 
