@@ -6,8 +6,10 @@ SCRIPT  ?= examples-lua/proxy.lua
 PEERS   := sip-tester sipsak kamailio kamailio-lua-modules iproute2
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 FUZZTIME ?= 10s
+# Seconds of load for the compiler's profile.
+PGOTIME ?= 30
 
-.PHONY: help run build test test-unit test-race test-interop vet generate check-generated deps bench soak fuzz clean
+.PHONY: help run build test test-unit test-race test-interop vet generate check-generated deps bench soak pgo fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -54,6 +56,11 @@ soak: build deps ## long measurements: parking, overload, reload, slow peers
 
 bench: build deps ## CPU per call beside Kamailio and sipgo; results in test/bench/results
 	$(GO) run ./test/bench $(BENCHFLAGS)
+
+pgo: build deps ## take anew the profile that the compiler optimises for, cmd/luasips/default.pgo
+	rm -rf bin/pgo && mkdir -p bin/pgo
+	$(GO) run ./test/bench --servers luasips --reference luasips --profile --rates 3000 --rounds 1 --seconds $(PGOTIME) --out bin/pgo --name pgo
+	$(GO) tool pprof -proto bin/pgo/*.pprof > bin/pgo/default.pgo && mv bin/pgo/default.pgo cmd/luasips/default.pgo
 
 fuzz: ## run every fuzz target for FUZZTIME
 	@set -e; for d in $$($(GO) list -f '{{.Dir}}' ./...); do \

@@ -60,7 +60,8 @@ type Timer struct {
 // Config is what an Engine is made from. It holds what does not come from the
 // script.
 type Config struct {
-	// Workers is how many; 0 takes a few more than the machine has cores.
+	// Workers is how many; 0 takes one for each processor that Go uses
+	// (GOMAXPROCS).
 	Workers int
 	// Log may be nil: nothing is logged then.
 	Log *logs.Logger
@@ -119,7 +120,7 @@ type liveProgram struct{ Program }
 // nothing else before Bind.
 func New(cfg Config) (*Engine, error) {
 	if cfg.Workers <= 0 {
-		cfg.Workers = runtime.NumCPU() + 2
+		cfg.Workers = runtime.GOMAXPROCS(0)
 	}
 	e := &Engine{workers: make([]*Worker, cfg.Workers), log_: cfg.Log, seed: maphash.MakeSeed(), flags: newFlagTable(), stop: make(chan struct{}), swapping: make(chan struct{}, 1)}
 	if _, err := rand.Read(e.secret[:]); err != nil {

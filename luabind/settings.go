@@ -59,7 +59,7 @@ var settings = []Setting{
 	{Name: "xlog_level", Kind: levelSetting, Default: "notice", Doc: "Highest level that xlog writes."},
 	{Name: "xlog_print_level", Kind: levelSetting, Default: "notice", Doc: "Level of an xlog without one."},
 	{Name: "xlog_buf_size", Kind: intSetting, Unit: "bytes", Default: 4096.0, Min: 64, Max: 65536, Doc: "Longest record of xlog."},
-	{Name: "workers", Kind: intSetting, Default: 0.0, Min: 0, Max: 1024, Doc: "Workers, each with its own Lua state; 0 takes a few more than there are cores.", Ignored: "run --workers sets it"},
+	{Name: "workers", Kind: intSetting, Default: 0.0, Min: 0, Max: 1024, Doc: "Workers, each with its own Lua state; 0 takes as many as there are processors.", Ignored: "run --workers sets it"},
 	{Name: "script_cpu_ms", Kind: intSetting, Unit: "milliseconds", Default: 50.0, Min: 1, Max: 60000, Doc: "CPU budget of one handler: time in which it holds its worker."},
 	{Name: "script_wall", Kind: intSetting, Unit: "seconds", Default: 30.0, Min: 1, Max: 3600, Doc: "Longest wait of one blocking call that has no timeout of its own."},
 	{Name: "script_memory", Kind: intSetting, Unit: "bytes", Default: 16777216.0, Min: 65536, Max: 1 << 31, Doc: "Strings and tables that one handler may build."},

@@ -24,7 +24,7 @@ import (
 type runCmd struct {
 	controlFlag
 	File       string `short:"f" required:"" placeholder:"SCRIPT" help:"Route script to run."`
-	Workers    int    `help:"Workers, each with a Lua state of its own; 0 takes a few more than the machine has cores." default:"0"`
+	Workers    int    `help:"Workers, each with a Lua state of its own; 0 takes as many as there are processors." default:"0"`
 	LogFormat  string `help:"json, console, or auto: console on a terminal." enum:"auto,json,console" default:"auto"`
 	NoControl  bool   `help:"Run without a control socket: reload by SIGHUP alone."`
 	CPUProfile string `name:"cpuprofile" placeholder:"FILE" help:"Write a CPU profile of the whole run."`

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -28,15 +29,21 @@ import (
 // Under load it also lets datagrams gather: while they come fast, the reader
 // sleeps for gather between two reads, and the poll set is deaf to the socket so
 // that nothing ends the sleep. Each wake-up costs about as much as handling a
-// message does.
+// message does. The clock is in the poll set as well: with a timer of the
+// runtime's each sleep woke three threads instead of one.
 type batchIO struct {
 	fd     uintptr         // the socket; open until set is closed
+	clock  uintptr         // a timer that set looks at; open likewise
 	set    *os.File        // the poll set
 	raw    syscall.RawConn // of set: waits, and guards fd against Close
 	gather time.Duration   // 0: never
+	closed atomic.Bool
 	pace   pace
 	deaf   bool // the poll set does not look at the socket
 	last   int  // datagrams of the last read
+
+	armed bool                   // the clock runs for the sleep at hand
+	slept func(set uintptr) bool // sleep's wait, bound once
 }
 
 const (
@@ -54,6 +61,9 @@ type pace struct {
 }
 
 func (p *pace) note(n int, now time.Time) {
+	if p.since.IsZero() {
+		p.since = now
+	}
 	p.n += n
 	if d := now.Sub(p.since); d >= paceWindow {
 		p.every = d / time.Duration(p.n)
@@ -76,11 +86,33 @@ func openIO(c *net.UDPConn, gather time.Duration) (datagramIO, error) {
 	if err != nil {
 		return nil, errors.Join(err, unix.Close(fd))
 	}
-	s := &batchIO{fd: uintptr(fd), set: set, gather: gather}
+	clock, err := clockIn(set)
+	if err != nil {
+		return nil, errors.Join(err, set.Close(), unix.Close(fd))
+	}
+	s := &batchIO{fd: uintptr(fd), clock: uintptr(clock), set: set, gather: gather}
+	s.slept = s.arm
 	if s.raw, err = set.SyscallConn(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// clockIn is a stopped timer that makes the poll set readable when it goes off.
+func clockIn(set *os.File) (clock int, err error) {
+	if clock, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC); err != nil {
+		return 0, err
+	}
+	raw, err := set.SyscallConn()
+	if err == nil {
+		err = control(raw, func(set int) error {
+			return unix.EpollCtl(set, unix.EPOLL_CTL_ADD, clock, &unix.EpollEvent{Events: unix.EPOLLIN})
+		})
+	}
+	if err != nil {
+		return 0, errors.Join(err, unix.Close(clock))
+	}
+	return clock, nil
 }
 
 // ownDescriptor is a descriptor of c's socket that is not the runtime's.
@@ -113,15 +145,15 @@ func inputOf(fd int) (*os.File, error) {
 
 // Close ends a waiting read and returns when no call uses the socket any more.
 func (s *batchIO) Close() error {
-	if err := s.set.Close(); err != nil {
-		return asNet(err) // closed before
+	if s.closed.Swap(true) {
+		return net.ErrClosed
 	}
-	return unix.Close(int(s.fd))
+	return errors.Join(s.set.Close(), unix.Close(int(s.fd)), unix.Close(int(s.clock)))
 }
 
-// asNet is a poll set's error as a socket's.
-func asNet(err error) error {
-	if errors.Is(err, os.ErrClosed) {
+// why is an error of the poll set as one of a socket.
+func (s *batchIO) why(err error) error {
+	if s.closed.Load() {
 		return net.ErrClosed
 	}
 	return err
@@ -196,7 +228,7 @@ func (s *batchIO) read(p *udpPort, b *Batch) error {
 	m.hdrs[0].hdr.SetControllen(len(m.ctl))
 	m.fd = s.fd
 	if err := s.receive(m); err != nil {
-		return asNet(err)
+		return s.why(err)
 	}
 	s.last = m.n
 	if m.errno != 0 {
@@ -218,11 +250,14 @@ func (s *batchIO) read(p *udpPort, b *Batch) error {
 // receive brings a batch: what has gathered during a sleep where they come fast,
 // else what comes next.
 func (s *batchIO) receive(m *mmsgBatch) error {
-	if s.last < BatchSize && s.pace.brings(gatherMin, s.gather) {
+	if s.gather > 0 && s.last < BatchSize && s.pace.brings(gatherMin, s.gather) {
 		if err := s.listen(false); err != nil {
 			return err
 		}
-		time.Sleep(s.gather)
+		s.armed = false
+		if err := s.raw.Read(s.slept); err != nil {
+			return err
+		}
 		if err := s.raw.Control(m.once); err != nil || m.errno != syscall.EAGAIN {
 			return err
 		}
@@ -233,17 +268,34 @@ func (s *batchIO) receive(m *mmsgBatch) error {
 	return s.raw.Read(m.call)
 }
 
+// arm starts the clock at its first call; that it is called again means that the
+// poll set has woken. It is called inside the poller's wait, so that the clock
+// cannot go off unseen before.
+func (s *batchIO) arm(uintptr) (woken bool) {
+	if s.armed {
+		return true
+	}
+	t := unix.ItimerSpec{Value: unix.NsecToTimespec(s.gather.Nanoseconds())}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_TIMERFD_SETTIME, s.clock, 0, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
+	s.armed = true
+	return errno != 0
+}
+
 // listen has the poll set look at the socket, or not.
-func (s *batchIO) listen(on bool) (err error) {
+func (s *batchIO) listen(on bool) error {
 	if s.deaf == !on {
 		return nil
 	}
+	return s.turn(on)
+}
+
+func (s *batchIO) turn(on bool) error {
 	var ev unix.EpollEvent
 	if on {
 		ev.Events = unix.EPOLLIN
 	}
-	failed := s.raw.Control(func(set uintptr) { err = unix.EpollCtl(int(set), unix.EPOLL_CTL_MOD, int(s.fd), &ev) })
-	if err = errors.Join(failed, err); err == nil {
+	err := control(s.raw, func(set int) error { return unix.EpollCtl(set, unix.EPOLL_CTL_MOD, int(s.fd), &ev) })
+	if err == nil {
 		s.deaf = !on
 	}
 	return err
@@ -342,7 +394,7 @@ func (s *batchIO) sendAll(o *Outbox, run []queued) {
 	for m.from < m.n {
 		if err := s.raw.Control(m.call); err != nil {
 			for i := m.from; i < m.n; i++ {
-				o.failed(&run[i], asNet(err))
+				o.failed(&run[i], s.why(err))
 			}
 			return
 		}
