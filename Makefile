@@ -41,11 +41,13 @@ vet: ## gofmt, go vet, staticcheck, govulncheck where it can run
 	if [ $$code = 3 ]; then cat bin/govulncheck.log; exit 1; fi; \
 	[ $$code = 0 ] || echo "govulncheck could not run (it needs its vulnerability database); going on"
 
-generate: ## write what is generated from the module declarations
+generate: ## write what is generated from the declarations of modules and settings
 	$(GO) run ./modules/gen
+	$(GO) test ./luabind -run '^TestSettingsDoc$$' -update
 
 check-generated: ## fail when generated files are stale
 	$(GO) run ./modules/gen -check
+	$(GO) test ./luabind -run '^TestSettingsDoc$$'
 
 deps: ## install the Debian packages that the tests talk to
 	@missing=""; for p in $(PEERS); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
@@ -60,7 +62,10 @@ bench: build deps ## CPU per call beside Kamailio and sipgo; results in test/ben
 pgo: build deps ## take anew the profile that the compiler optimises for, cmd/luasips/default.pgo
 	rm -rf bin/pgo && mkdir -p bin/pgo
 	$(GO) run ./test/bench --servers luasips --reference luasips --profile --rates 3000 --rounds 1 --seconds $(PGOTIME) --out bin/pgo --name pgo
-	$(GO) tool pprof -proto bin/pgo/*.pprof > bin/pgo/default.pgo && mv bin/pgo/default.pgo cmd/luasips/default.pgo
+	$(GO) tool pprof -proto bin/pgo/*.pprof > bin/pgo/all
+	@# Without the paths of this machine; the lengths in the file stay right.
+	for d in "$(CURDIR)" "$$($(GO) env GOMODCACHE)"; do echo "s|$$d|$$(echo "$$d" | sed 's/./_/g')|g"; done > bin/pgo/paths.sed
+	gunzip -c bin/pgo/all | LC_ALL=C sed -f bin/pgo/paths.sed | gzip -9n > cmd/luasips/default.pgo
 
 fuzz: ## run every fuzz target for FUZZTIME
 	@set -e; for d in $$($(GO) list -f '{{.Dir}}' ./...); do \

@@ -26,7 +26,7 @@ func (l *Layer) StatelessReply(c *api.Ctx, code int, reason string, o *api.Reply
 		return errACK
 	}
 	via, err := m.Via()
-	if err != nil {
+	if err != nil && via.Host == nil { // else its sent-by could be read, which is enough to answer to
 		return err
 	}
 	var tag [tagLen]byte

@@ -47,7 +47,7 @@ var tortureTable = map[string]row{
 	"badbranch":  {udp: "relayed", why: "the branch is the cookie alone: matched as RFC 2543 has it"},
 	"baddate":    {udp: "relayed", why: "Date is not for a proxy to read"},
 	"baddn":      {udp: "400", tcp: "closed", why: "bare comma in a display name; the file lacks the empty line, for which a stream waits"},
-	"badinv01":   {udp: "dropped", why: "the top Via cannot be read: there is nowhere to answer to"},
+	"badinv01":   {udp: "400", why: "empty parameters in Via; its sent-by tells where to answer to"},
 	"badvers":    {udp: "505", why: "SIP/7.0"},
 	"bcast":      {udp: "dropped", why: "a response whose top Via is not ours"},
 	"bext01":     {udp: "420", slUDP: "relayed", slTCP: "relayed", why: "Proxy-Require that nobody knows; forward() leaves it to the script"},
