@@ -108,7 +108,7 @@ func (st *State) openGlobals() {
 	for name, fn := range map[string]lua.LGFunction{
 		"config": topConfig, "socket": topSocket, "bond": topBond, "alias": topAlias, "loadmodule": topLoadmodule,
 		"modparam": topModparam, "timer_route": topTimer, "exit": baseExit, "drop": baseDrop, "launch": baseLaunch,
-		"cat": baseCat, "idiv": baseIdiv, "xlog": baseXlog,
+		"cat": baseCat, "idiv": baseIdiv, "xlog": baseXlog, "rawset": baseRawset,
 	} {
 		st.set(g, name, fn)
 	}
@@ -182,6 +182,17 @@ func (st *State) strictGlobals(g *lua.LTable) {
 	})
 	mt.RawSetString("__metatable", lua.LString("globals"))
 	g.Metatable = mt
+}
+
+// baseRawset is rawset(t, key, value), which does not go round strict globals.
+func baseRawset(L *lua.LState) int {
+	t, key, v := L.CheckTable(1), L.CheckAny(2), L.CheckAny(3)
+	if r := runOf(L); t == L.G.Global && r != nil && !r.top && t.RawGet(key) == lua.LNil {
+		L.RaiseError("%s", newGlobal(key.String()))
+	}
+	L.RawSet(t, key, v)
+	L.Push(t)
+	return 1
 }
 
 // newGlobal is the error for a global that a handler makes.

@@ -37,6 +37,7 @@ func TestStrictGlobals(t *testing.T) {
 		raises(`return undefined_one`, `undefined global \"undefined_one\"`),
 		raises(`return t_relay()`, `here it is tm.t_relay`),
 		raises(`_G["x" .. 1] = 5`, `a handler cannot make the global \"x1\"`),
+		raises(`rawset(_G, "x2", 5)`, `a handler cannot make the global \"x2\"`),
 		raises(`return prnt("x")`, "did you mean print?"),
 	})
 }
