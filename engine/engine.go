@@ -104,6 +104,7 @@ type Engine struct {
 	behindAt    atomic.Int64 // when one was last seen to be, UnixNano
 	ready       atomic.Bool  // the workers are made
 	draining    atomic.Bool
+	epoch       time.Time // when the engine was made, with its monotonic reading
 	pulser      *pulser
 	timers      timerSet
 	events      atomic.Int64  // raised and not handled yet
@@ -128,6 +129,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.group = newGroup(e.log)
 	e.timers.engine = e
+	e.epoch = time.Now()
 	e.pulser = newPulser()
 	e.group.start("pulse", func() { e.pulse(e.stop) })
 	return e, nil

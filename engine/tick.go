@@ -86,11 +86,15 @@ func (e *Engine) untilBeat(now time.Time, busy, ticking bool) time.Duration {
 	rest := pulseRest
 	for _, w := range e.bound() {
 		if due := w.nextDue.Load(); due != 0 {
-			rest = min(rest, time.Unix(0, due).Sub(now))
+			rest = min(rest, time.Duration(due-e.since(now)))
 		}
 	}
 	return max(rest, pulseSlow)
 }
+
+// since is t in nanoseconds of the clock that no one can set: a step of the system's
+// time neither holds up timers nor hurries them.
+func (e *Engine) since(t time.Time) int64 { return int64(t.Sub(e.epoch)) }
 
 // stirred tells whether anyone has worked since it was asked last, or does.
 func (e *Engine) stirred() bool {
@@ -143,7 +147,7 @@ func (e *Engine) tick(now time.Time, last *tickRound) *tickRound {
 	if last != nil && int(last.next.Load()) < len(last.due) {
 		e.group.start("ticker", last.run)
 	}
-	at := now.UnixNano()
+	at := e.since(now)
 	t := &tickRound{}
 	for _, w := range e.bound() {
 		if due := w.nextDue.Load(); due != 0 && due <= at {

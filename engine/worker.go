@@ -51,7 +51,7 @@ type Worker struct {
 	room    *sync.Cond       // of mu: queue has been taken, or a stream may be read on
 	stopped map[api.Flow]int // responses of a stream that wait for their call's queue
 
-	nextDue  atomic.Int64           // UnixNano of the next timer; 0 when none
+	nextDue  atomic.Int64           // Engine.since of the next timer; 0 when none
 	live     atomic.Int64           // transactions without a final reply
 	holding  atomic.Pointer[runner] // the holder, for the pulse; nil when free
 	worked   atomic.Bool            // somebody has held the token since the pulse looked
@@ -168,7 +168,7 @@ func (w *Worker) drain(r *runner) {
 	queued := start // since when there may be output in the outbox
 	w.now = start
 	w.runJobs() // left by the goroutine that had the token before
-	if due := w.nextDue.Load(); due != 0 && due <= start.UnixNano() {
+	if due := w.nextDue.Load(); due != 0 && due <= w.engine.since(start) {
 		w.step(&event{tick: true}) // cheaper than the pulse's ticker
 		w.runJobs()
 	}
@@ -292,7 +292,7 @@ func (w *Worker) publish() {
 	}
 	due := int64(0)
 	if t := w.layer.Next(); !t.IsZero() {
-		due = t.UnixNano()
+		due = max(w.engine.since(t), 1)
 	}
 	if w.nextDue.Load() != due {
 		w.nextDue.Store(due)
