@@ -23,14 +23,14 @@ import (
 //
 // The socket is not in the runtime's poller, which would wait for room to send
 // as well: the kernel then wakes it whenever a datagram that was sent has left,
-// for nothing, which cost a tenth of all CPU time at 1,000 calls/s. Instead the
-// poller watches a poll set that holds the socket and asks for input alone.
+// for nothing. Instead the poller watches a poll set that holds the socket and
+// asks for input alone.
 //
 // Under load it also lets datagrams gather: while they come fast, the reader
 // sleeps for gather between two reads, and the poll set is deaf to the socket so
 // that nothing ends the sleep. Each wake-up costs about as much as handling a
-// message does. The clock is in the poll set as well: with a timer of the
-// runtime's each sleep woke three threads instead of one.
+// message does. The clock is in the poll set as well: a timer of the runtime's
+// wakes several threads for each sleep.
 type batchIO struct {
 	fd     uintptr         // the socket; open until set is closed
 	clock  uintptr         // a timer that set looks at; open likewise
